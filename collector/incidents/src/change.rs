@@ -1,0 +1,257 @@
+//! What the change log records. The log is append-only; everything else about alerts and incidents is
+//! derived from it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use wardwatch_policies::digest::Digest;
+use wardwatch_policies::finding::Finding;
+use wardwatch_policies::ids::{AgentId, EndpointKind, ProcedureId, RuleId, StepId, UnitId};
+use wardwatch_policies::time::UnixMillis;
+
+/// Numbers alerts in the order they were raised, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AlertId(pub i64);
+
+/// An incident's number as offices write it: the year it was raised in and a running number, as in `2026-0007`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct IncidentId {
+    pub year: i16,
+    pub number: u32,
+}
+
+/// Who made a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Actor {
+    /// The collector by itself.
+    Collector,
+    /// A detection rule.
+    Rule(RuleId),
+    /// A person, by the name they signed in with.
+    User(String),
+    /// Whoever holds the local admin credential on the collector's machine.
+    LocalAdmin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// How a step that is an examination came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Pass,
+    Fail,
+}
+
+/// A file kept as evidence, addressed by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceFile {
+    pub digest: Digest,
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// One change of the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "change")]
+pub enum Change {
+    AlertRaised {
+        alert: AlertId,
+        endpoint: AgentId,
+        unit: UnitId,
+        rule: RuleId,
+        severity: Severity,
+        fingerprint: String,
+        finding: Finding,
+    },
+    AlertRepeated {
+        alert: AlertId,
+        finding: Finding,
+    },
+    AlertClosed {
+        alert: AlertId,
+        reason: String,
+    },
+    /// New findings count up the alert but do not bring it back before `until`.
+    AlertSilenced {
+        alert: AlertId,
+        until: UnixMillis,
+        reason: String,
+    },
+
+    IncidentRaised {
+        incident: IncidentId,
+        procedure: ProcedureId,
+        title: String,
+        severity: Severity,
+        alerts: Vec<AlertId>,
+        reason: String,
+    },
+    AlertAttached {
+        incident: IncidentId,
+        alert: AlertId,
+    },
+    /// Whether the incident is serious in the procedure's sense, with the criteria that decided it.
+    SeriousnessAssessed {
+        incident: IncidentId,
+        serious: bool,
+        reason: String,
+    },
+    StepDone {
+        incident: IncidentId,
+        round: u32,
+        step: StepId,
+        note: String,
+        evidence: Vec<EvidenceFile>,
+        /// Only of steps that are examinations.
+        outcome: Option<Outcome>,
+    },
+    StepNotApplicable {
+        incident: IncidentId,
+        round: u32,
+        step: StepId,
+        reason: String,
+    },
+    /// The step's last completion in this round is taken back; it stays readable in the log.
+    StepReopened {
+        incident: IncidentId,
+        round: u32,
+        step: StepId,
+        reason: String,
+    },
+    RoundOpened {
+        incident: IncidentId,
+        round: u32,
+        steps: Vec<StepId>,
+        reason: String,
+    },
+    IncidentClosed {
+        incident: IncidentId,
+    },
+
+    EndpointEnrolled {
+        endpoint: AgentId,
+        unit: UnitId,
+        kind: EndpointKind,
+        hostname: String,
+        token: u64,
+        /// Lower-case hex without leading zeros.
+        serial: String,
+        pending: bool,
+    },
+    EndpointApproved {
+        endpoint: AgentId,
+    },
+    EndpointRemoved {
+        endpoint: AgentId,
+        reason: String,
+    },
+    TokenCreated {
+        token: u64,
+        unit: UnitId,
+        kind: EndpointKind,
+        uses: u64,
+        expires: UnixMillis,
+    },
+    TokenRevoked {
+        token: u64,
+    },
+    UserCreated {
+        user: String,
+    },
+    PasswordChanged {
+        user: String,
+    },
+    CommandIssued {
+        endpoint: AgentId,
+        command: u64,
+        action: String,
+    },
+}
+
+impl Change {
+    /// The incident this change belongs to.
+    #[must_use]
+    pub const fn incident(&self) -> Option<IncidentId> {
+        match self {
+            Self::IncidentRaised { incident, .. }
+            | Self::AlertAttached { incident, .. }
+            | Self::SeriousnessAssessed { incident, .. }
+            | Self::StepDone { incident, .. }
+            | Self::StepNotApplicable { incident, .. }
+            | Self::StepReopened { incident, .. }
+            | Self::RoundOpened { incident, .. }
+            | Self::IncidentClosed { incident } => Some(*incident),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for AlertId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:04}", self.year, self.number)
+    }
+}
+
+/// The text is not an incident's number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not an incident number; write the year and the number, as in 2026-0007")]
+pub struct InvalidIncidentId(String);
+
+impl FromStr for IncidentId {
+    type Err = InvalidIncidentId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidIncidentId> {
+        let parse = || {
+            let (year, number) = text.split_once('-')?;
+            let id = Self { year: year.parse().ok()?, number: number.parse().ok()? };
+            (id.to_string() == text).then_some(id)
+        };
+        parse().ok_or_else(|| InvalidIncidentId(text.chars().take(40).collect()))
+    }
+}
+
+impl TryFrom<String> for IncidentId {
+    type Error = InvalidIncidentId;
+
+    fn try_from(text: String) -> Result<Self, InvalidIncidentId> {
+        text.parse()
+    }
+}
+
+impl From<IncidentId> for String {
+    fn from(id: IncidentId) -> Self {
+        id.to_string()
+    }
+}
+
+impl Severity {
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The collector: takes signed reports from agents, raises alerts and incidents from them, and leads people
+//! through the city's response steps. The pure parts are `wardwatch-wire` and `wardwatch-incidents`; here is
+//! the shell of network, store and page around them.
+
+pub mod store;

@@ -1,0 +1,107 @@
+//! Where everything is kept: SQLite or PostgreSQL behind one set of SQL.
+//!
+//! This module opens the database and hands out transactions; each table's reads and writes stand in a
+//! module of their own below. SQLite has one writing connection, so writers queue here and not in the
+//! database.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{Any, AnyPool, Executor, Transaction};
+
+/// The open database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    reader: AnyPool,
+    writer: AnyPool,
+}
+
+/// The database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("\"{0}\" is not a database address; write sqlite:PATH or postgres://USER@HOST/NAME")]
+    Address(String),
+    #[error("the database cannot be opened")]
+    Connect(#[from] sqlx::Error),
+    #[error("the database's tables cannot be brought up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Store {
+    /// Opens the database, makes it if it is a missing SQLite file, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// The address is malformed, the database does not answer, or a migration fails.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let address = || OpenError::Address(redacted(url));
+        let (url, sqlite) = if let Some(path) = url.strip_prefix("sqlite:") {
+            (format!("sqlite://{}?mode=rwc", path.trim_start_matches("//")), true)
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            (url.to_owned(), false)
+        } else {
+            return Err(address());
+        };
+        let options = AnyConnectOptions::from_str(&url).map_err(|_| address())?;
+        let pool = move |connections| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(30))
+                .after_connect(move |connection, _| {
+                    Box::pin(async move {
+                        if sqlite {
+                            connection
+                                .execute(
+                                    "pragma journal_mode = wal; pragma synchronous = full; \
+                                     pragma busy_timeout = 10000; pragma foreign_keys = on",
+                                )
+                                .await?;
+                        }
+                        Ok(())
+                    })
+                })
+        };
+        let writer = pool(if sqlite { 1 } else { 8 }).connect_with(options.clone()).await?;
+        sqlx::migrate!("./migrations").run(&writer).await?;
+        let reader = pool(8).connect_with(options).await?;
+        Ok(Self { reader, writer })
+    }
+
+    /// Opens the SQLite database at `path`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_file(path: &Path) -> Result<Self, OpenError> {
+        Self::open(&format!("sqlite:{}", path.display())).await
+    }
+
+    /// For reads that need no transaction.
+    #[must_use]
+    pub const fn reader(&self) -> &AnyPool {
+        &self.reader
+    }
+
+    /// Begins a transaction that writes. Waits its turn; dropped without commit, it changes nothing.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn write(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        self.writer.begin().await
+    }
+
+    /// Closes all connections after their work is done.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// A database address without its password.
+fn redacted(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => url.to_owned(),
+    }
+}

@@ -1,0 +1,15 @@
+//! What the city decided, and the language it is written in.
+//!
+//! This crate is pure: it holds no clock, no file system and no network. It gives the words that agent and
+//! collector share (digests, ids, paths, sightings, verdicts, findings), the policy language with its
+//! evaluation, the response procedures and the detection rules. Neighbours: `wardwatch-wire` carries these
+//! values, `wardwatch-incidents` reasons about them.
+
+pub mod digest;
+pub mod file;
+pub mod finding;
+pub mod host;
+pub mod ids;
+pub mod path;
+pub mod time;
+pub mod verdict;

@@ -1,0 +1,174 @@
+//! Paths as endpoints have them: bytes, not text. Nothing here touches a file system.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A path on an endpoint, as the bytes its system gave (on Windows: WTF-8).
+///
+/// The text form is lossless: valid UTF-8 stands as it is, apart from control characters, backslash-x
+/// sequences and bytes that are not UTF-8, which stand as `\xNN` (a backslash before an `x` is `\x5c`).
+/// Serialises as text in human-readable formats and as a byte string in binary ones.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointPath(Vec<u8>);
+
+impl EndpointPath {
+    /// The longest path that is accepted, in bytes (Linux `PATH_MAX` is 4096, Windows 32,767 UTF-16 units).
+    pub const MAX_BYTES: usize = 98_304;
+
+    /// # Errors
+    /// The path is empty or longer than [`Self::MAX_BYTES`].
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self, InvalidPath> {
+        let bytes = bytes.into();
+        if bytes.is_empty() || bytes.len() > Self::MAX_BYTES {
+            return Err(InvalidPath { length: bytes.len() });
+        }
+        Ok(Self(bytes))
+    }
+
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes after the last `/`.
+    #[must_use]
+    pub fn file_name(&self) -> &[u8] {
+        self.0.rsplit(|b| *b == b'/').next().unwrap_or(&self.0)
+    }
+
+    /// Whether this path is `directory` or lies below it.
+    #[must_use]
+    pub fn is_within(&self, directory: &[u8]) -> bool {
+        let directory = directory.strip_suffix(b"/").unwrap_or(directory);
+        self.0.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    }
+}
+
+/// The path is empty or too long.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a path of {length} bytes; paths have 1 to {} bytes", EndpointPath::MAX_BYTES)]
+pub struct InvalidPath {
+    length: usize,
+}
+
+impl fmt::Display for EndpointPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            let mut chars = chunk.valid().chars().peekable();
+            while let Some(c) = chars.next() {
+                if c.is_control() || (c == '\\' && chars.peek() == Some(&'x')) {
+                    let mut buffer = [0; 4];
+                    for byte in c.encode_utf8(&mut buffer).bytes() {
+                        write!(f, "\\x{byte:02x}")?;
+                    }
+                } else {
+                    write!(f, "{c}")?;
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for EndpointPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for EndpointPath {
+    type Err = InvalidPath;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPath> {
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text.as_bytes();
+        while let [first, after @ ..] = rest {
+            match after {
+                [b'x', high, low, after @ ..]
+                    if *first == b'\\' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+                {
+                    let nibble = |digit: u8| (digit as char).to_digit(16).unwrap_or(0) as u8;
+                    bytes.push(nibble(*high) << 4 | nibble(*low));
+                    rest = after;
+                }
+                _ => {
+                    bytes.push(*first);
+                    rest = after;
+                }
+            }
+        }
+        Self::from_bytes(bytes)
+    }
+}
+
+impl Serialize for EndpointPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EndpointPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = EndpointPath;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<EndpointPath, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<EndpointPath, E> {
+                EndpointPath::from_bytes(bytes).map_err(E::custom)
+            }
+
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<EndpointPath, E> {
+                EndpointPath::from_bytes(bytes).map_err(E::custom)
+            }
+        }
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Visitor)
+        } else {
+            deserializer.deserialize_byte_buf(Visitor)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn text_is_lossless(bytes in proptest::collection::vec(any::<u8>(), 1..60)) {
+            let path = EndpointPath::from_bytes(bytes).unwrap();
+            prop_assert_eq!(path.to_string().parse(), Ok(path));
+        }
+    }
+
+    #[test]
+    fn vietnamese_names_stand_as_they_are_and_other_bytes_are_escaped() {
+        let path = EndpointPath::from_bytes(*b"/opt/Ph\xc6\xb0\xe1\xbb\x9dng/\xff\n\\x41").unwrap();
+        assert_eq!(path.to_string(), "/opt/Phường/\\xff\\x0a\\x5cx41");
+    }
+
+    #[test]
+    fn a_neighbour_with_the_same_beginning_is_not_within() {
+        let path: EndpointPath = "/usr/bin/ls".parse().unwrap();
+        assert!(path.is_within(b"/usr/bin") && path.is_within(b"/usr/bin/") && path.is_within(b"/"));
+        assert!(!path.is_within(b"/usr/bi"));
+    }
+}
