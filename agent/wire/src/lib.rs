@@ -8,4 +8,5 @@ pub mod downlink;
 pub mod enrolment;
 pub mod envelope;
 pub mod report;
+pub mod stream;
 pub mod topic;
