@@ -1,8 +1,11 @@
 //! Where everything is kept: SQLite or PostgreSQL behind one set of SQL.
 //!
 //! This module opens the database and hands out transactions; each table's reads and writes stand in a
-//! module of their own below. SQLite has one writing connection, so writers queue here and not in the
-//! database.
+//! module of their own below. There is one writing connection, so writers queue here.
+
+pub mod files;
+pub mod reports;
+pub mod verdicts;
 
 use std::path::Path;
 use std::str::FromStr;
@@ -10,6 +13,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Executor, Transaction};
+use wardwatch_policies::digest::Digest;
 
 /// The open database. Cheap to clone.
 #[derive(Clone)]
@@ -63,7 +67,8 @@ impl Store {
                     })
                 })
         };
-        let writer = pool(if sqlite { 1 } else { 8 }).connect_with(options.clone()).await?;
+        // One writer on both databases: the change log is a chain, and a chain has one end.
+        let writer = pool(1).connect_with(options.clone()).await?;
         sqlx::migrate!("./migrations").run(&writer).await?;
         let reader = pool(8).connect_with(options).await?;
         Ok(Self { reader, writer })
@@ -96,6 +101,25 @@ impl Store {
         self.reader.close().await;
         self.writer.close().await;
     }
+}
+
+/// The database holds a value that this program did not write there. The column is named.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} holds a value that Wardwatch did not write; run `audit verify` and restore from a backup")]
+pub struct Corrupt(pub &'static str);
+
+impl From<Corrupt> for sqlx::Error {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Decode(Box::new(corrupt))
+    }
+}
+
+fn digest(bytes: &[u8]) -> Result<Digest, sqlx::Error> {
+    Ok(Digest::from_bytes(bytes.try_into().map_err(|_| Corrupt("a digest"))?))
+}
+
+fn bytes16(bytes: &[u8]) -> Result<[u8; 16], sqlx::Error> {
+    Ok(bytes.try_into().map_err(|_| Corrupt("a 16-byte id"))?)
 }
 
 /// A database address without its password.

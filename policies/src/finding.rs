@@ -43,6 +43,8 @@ pub enum StreamReason {
     StateLost,
     /// The collector had acknowledged more than the outbox ever wrote: it is an old copy.
     StateRolledBack,
+    /// The collector asks for reports that it acknowledged before: it was restored from an older backup.
+    CollectorRestored,
 }
 
 impl Finding {
