@@ -11,5 +11,7 @@ pub mod finding;
 pub mod host;
 pub mod ids;
 pub mod path;
+pub mod severity;
+pub mod text;
 pub mod time;
 pub mod verdict;

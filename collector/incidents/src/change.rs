@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::Finding;
 use wardwatch_policies::ids::{AgentId, EndpointKind, ProcedureId, RuleId, StepId, UnitId};
+use wardwatch_policies::severity::Severity;
+use wardwatch_policies::text::Text;
 use wardwatch_policies::time::UnixMillis;
 
 /// Numbers alerts in the order they were raised, from 1.
@@ -34,15 +36,6 @@ pub enum Actor {
     User(String),
     /// Whoever holds the local admin credential on the collector's machine.
     LocalAdmin,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    Low,
-    Medium,
-    High,
-    Critical,
 }
 
 /// How a step that is an examination came out.
@@ -93,7 +86,8 @@ pub enum Change {
     IncidentRaised {
         incident: IncidentId,
         procedure: ProcedureId,
-        title: String,
+        /// In both languages when a rule raised it; a person's words stand in both alike.
+        title: Text,
         severity: Severity,
         alerts: Vec<AlertId>,
         reason: String,
@@ -114,6 +108,8 @@ pub enum Change {
         step: StepId,
         note: String,
         evidence: Vec<EvidenceFile>,
+        /// Alerts of this incident whose findings are the evidence.
+        findings: Vec<AlertId>,
         /// Only of steps that are examinations.
         outcome: Option<Outcome>,
     },
@@ -239,19 +235,5 @@ impl TryFrom<String> for IncidentId {
 impl From<IncidentId> for String {
     fn from(id: IncidentId) -> Self {
         id.to_string()
-    }
-}
-
-impl Severity {
-    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
     }
 }
