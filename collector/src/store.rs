@@ -4,6 +4,7 @@
 //! module of their own below. There is one writing connection, so writers queue here.
 
 pub mod files;
+pub mod hosts;
 pub mod reports;
 pub mod verdicts;
 

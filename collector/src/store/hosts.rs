@@ -1,0 +1,35 @@
+//! What endpoints say of their hardware and system.
+
+use sqlx::{AnyConnection, Row};
+use wardwatch_policies::host::HostFacts;
+use wardwatch_policies::ids::AgentId;
+
+use super::Corrupt;
+
+/// Writes the facts and the host name that lists show.
+///
+/// # Errors
+/// The database fails.
+pub async fn keep(db: &mut AnyConnection, endpoint: &AgentId, facts: &HostFacts) -> Result<(), sqlx::Error> {
+    let body = serde_json::to_string(facts).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    sqlx::query("update endpoints set host = $2, hostname = $3 where id = $1")
+        .bind(endpoint.as_str())
+        .bind(body)
+        .bind(&facts.hostname)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Reads the facts; `None` before the endpoint's first report.
+///
+/// # Errors
+/// The database fails, or holds what this program did not write.
+pub async fn facts(db: &mut AnyConnection, endpoint: &AgentId) -> Result<Option<HostFacts>, sqlx::Error> {
+    let row = sqlx::query("select host from endpoints where id = $1")
+        .bind(endpoint.as_str())
+        .fetch_optional(db)
+        .await?;
+    let text = row.map(|row| row.try_get::<Option<String>, _>(0)).transpose()?.flatten();
+    text.map(|text| serde_json::from_str(&text).map_err(|_| Corrupt("endpoints.host").into())).transpose()
+}
