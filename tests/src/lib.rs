@@ -1,1 +1,5 @@
-//! The harness of the end-to-end tests: real programs, a real broker, a real database, a link that can be cut.
+//! The harness of the tests: real programs, real databases, a link that can be cut.
+//!
+//! Only tests depend on this crate, and it depends on none of the programs: it runs them.
+
+pub mod database;
