@@ -5,12 +5,14 @@
 //! evaluation, the response procedures and the detection rules. Neighbours: `wardwatch-wire` carries these
 //! values, `wardwatch-incidents` reasons about them.
 
+pub mod defect;
 pub mod digest;
 pub mod file;
 pub mod finding;
 pub mod host;
 pub mod ids;
 pub mod path;
+pub mod procedure;
 pub mod severity;
 pub mod text;
 pub mod time;
