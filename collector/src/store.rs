@@ -6,6 +6,7 @@
 pub mod files;
 pub mod hosts;
 pub mod reports;
+pub mod units;
 pub mod verdicts;
 
 use std::path::Path;

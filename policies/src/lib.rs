@@ -16,4 +16,5 @@ pub mod procedure;
 pub mod severity;
 pub mod text;
 pub mod time;
+pub mod unit;
 pub mod verdict;
