@@ -2,6 +2,8 @@
 //! through the city's response steps. The pure parts are `wardwatch-wire` and `wardwatch-incidents`; here is
 //! the shell of network, store and page around them.
 
+pub mod authority;
 pub mod clock;
 pub mod config;
+pub mod registry;
 pub mod store;

@@ -7,10 +7,12 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::ids::{AgentId, EndpointKind, UnitId};
+
+use crate::envelope::{self, Envelope, Kind, OpenError, SealError};
 
 const PREFIX: &str = "wardwatch1.";
 /// The longest enrolment string that is read, in bytes.
@@ -120,7 +122,7 @@ pub struct EnrolmentReply {
     /// The root key, 32 bytes of Ed25519; its digest must be the one in the string.
     #[serde(with = "serde_bytes")]
     pub root_key: [u8; 32],
-    /// A [`CollectorKey`] in an envelope signed by the root key, for this agent.
+    /// A [`CollectorKey`] in an envelope made by [`seal_collector_key`]; the same for all agents.
     #[serde(with = "serde_bytes")]
     pub collector_key: Vec<u8>,
     pub kind: EndpointKind,
@@ -146,6 +148,22 @@ pub struct Refusal {
     pub remedy: String,
 }
 
+/// Whom the root key's word is addressed to: all agents alike, so that the root key can be offline while
+/// agents enrol.
+const ALL_AGENTS: &str = "all-agents";
+
+fn all_agents() -> AgentId {
+    ALL_AGENTS.parse().expect("a constant within the characters of an agent id")
+}
+
+/// Signs the root key's word for a collector key. Needed at `init` and for a rotation, never to enrol.
+///
+/// # Errors
+/// The word is not encodable.
+pub fn seal_collector_key(root: &SigningKey, word: &CollectorKey) -> Result<Envelope, SealError> {
+    envelope::seal(Kind::CollectorKey, &all_agents(), root, word)
+}
+
 /// Verifies the root key and its word for the collector key against what the enrolment string promised.
 ///
 /// # Errors
@@ -158,15 +176,11 @@ pub fn verify_collector_key(
         return Err(UntrustedReply::Root);
     }
     let root_key = VerifyingKey::from_bytes(&reply.root_key).map_err(|_| UntrustedReply::Root)?;
-    let word: CollectorKey = crate::envelope::open(
-        &reply.collector_key,
-        crate::envelope::Kind::CollectorKey,
-        &reply.agent,
-        &root_key,
-    )
-    .map_err(UntrustedReply::CollectorKey)?;
+    let word: CollectorKey =
+        envelope::open(&reply.collector_key, Kind::CollectorKey, &all_agents(), &root_key)
+            .map_err(UntrustedReply::CollectorKey)?;
     let key = VerifyingKey::from_bytes(&word.key)
-        .map_err(|_| UntrustedReply::CollectorKey(crate::envelope::OpenError::Signature))?;
+        .map_err(|_| UntrustedReply::CollectorKey(OpenError::Signature))?;
     Ok((key, word))
 }
 
@@ -176,7 +190,7 @@ pub enum UntrustedReply {
     #[error("the root key is not the one that the enrolment string names; someone else may have answered")]
     Root,
     #[error("the collector key is not vouched for by the root key: {0}")]
-    CollectorKey(crate::envelope::OpenError),
+    CollectorKey(OpenError),
 }
 
 #[cfg(test)]
@@ -207,6 +221,32 @@ mod tests {
         assert_eq!(text[..text.len() - 9].parse::<EnrolmentString>(), Err(InvalidString::Damaged));
         assert_eq!("hello".parse::<EnrolmentString>(), Err(InvalidString::Prefix));
         assert_eq!("x".repeat(20_000).parse::<EnrolmentString>(), Err(InvalidString::Damaged));
+    }
+
+    #[test]
+    fn a_collector_key_is_believed_only_by_the_promised_root_keys_word() {
+        let root = SigningKey::from_bytes(&[1; 32]);
+        let word =
+            CollectorKey { serial: 3, key: SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes() };
+        let reply = |root: &SigningKey, signer: &SigningKey| EnrolmentReply {
+            agent: "a".parse().unwrap(),
+            chain: Vec::new(),
+            root_key: root.verifying_key().to_bytes(),
+            collector_key: seal_collector_key(signer, &word).unwrap().into_bytes(),
+            kind: EndpointKind::OfficePc,
+            unit: "phuong-1".parse().unwrap(),
+            pending: false,
+        };
+        let promised = Digest::of(&root.verifying_key().to_bytes());
+        let (key, told) = verify_collector_key(promised, &reply(&root, &root)).unwrap();
+        assert_eq!((key.to_bytes(), told), (word.key, word.clone()));
+
+        let other = SigningKey::from_bytes(&[9; 32]);
+        assert_eq!(
+            verify_collector_key(promised, &reply(&root, &other)),
+            Err(UntrustedReply::CollectorKey(OpenError::Signature))
+        );
+        assert_eq!(verify_collector_key(promised, &reply(&other, &other)), Err(UntrustedReply::Root));
     }
 
     #[test]
