@@ -3,3 +3,5 @@
 //! Only tests depend on this crate, and it depends on none of the programs: it runs them.
 
 pub mod database;
+pub mod link;
+pub mod program;

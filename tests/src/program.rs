@@ -1,0 +1,133 @@
+//! The programs under test, as built beside the tests, each in a process of its own with its log in a file.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// The path of a program of this workspace.
+///
+/// # Panics
+/// It is not built: `cargo build --workspace` comes before the tests.
+#[must_use]
+pub fn path(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    let folder = test.ancestors().nth(2).expect("a target folder");
+    let program = folder.join(name);
+    assert!(program.exists(), "{} is not built; run `cargo build --workspace` first", program.display());
+    program
+}
+
+/// Runs a program to its end and returns what it printed.
+///
+/// # Errors
+/// It cannot be started.
+pub fn run(name: &str, arguments: &[&str], data: &Path) -> Result<Output> {
+    command(name, data).args(arguments).output().with_context(|| format!("{name} cannot be started"))
+}
+
+/// Runs a program that must succeed and reads the JSON it prints.
+///
+/// # Errors
+/// It fails, or prints something else.
+pub fn json(name: &str, arguments: &[&str], data: &Path) -> Result<serde_json::Value> {
+    let output = run(name, arguments, data)?;
+    if !output.status.success() {
+        bail!("{name} {arguments:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("{name} {arguments:?} printed {}", String::from_utf8_lossy(&output.stdout)))
+}
+
+fn command(name: &str, data: &Path) -> Command {
+    let mut command = Command::new(path(name));
+    command.env("WARDWATCH_DATA_DIR", data).env("WARDWATCH_STATE_DIR", data).stdin(Stdio::null());
+    command
+}
+
+/// A running program. Killed when dropped.
+pub struct Program {
+    child: Child,
+    pub log: PathBuf,
+}
+
+impl Program {
+    /// Starts a program; its output is appended to `DATA/../NAME.log`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(name: &str, arguments: &[&str], data: &Path) -> Result<Self> {
+        let log = data.with_extension(format!("{name}.log"));
+        let file = File::options().create(true).append(true).open(&log)?;
+        let child = command(name, data)
+            .args(arguments)
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("{name} cannot be started"))?;
+        Ok(Self { child, log })
+    }
+
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL: no chance to put anything in order.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, then waits for the end.
+    ///
+    /// # Errors
+    /// It has not ended within ten seconds.
+    pub fn stop(&mut self) -> Result<std::process::ExitStatus> {
+        Command::new("kill").arg(self.child.id().to_string()).status()?;
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if begin.elapsed() > Duration::from_secs(10) {
+                bail!("still running ten seconds after SIGTERM");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Asks again until there is an answer.
+///
+/// # Errors
+/// There is none within `limit`; `what` says what was waited for.
+pub async fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let begin = Instant::now();
+    loop {
+        let last = ask().await;
+        match last {
+            Ok(Some(answer)) => return Ok(answer),
+            Err(error) if begin.elapsed() > limit => return Err(error.context(what.to_owned())),
+            Ok(None) if begin.elapsed() > limit => bail!("not within {limit:?}: {what}"),
+            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
