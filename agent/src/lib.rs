@@ -1,1 +1,11 @@
 //! The agent: sees files and settings of one machine and reports what changes to its collector.
+//!
+//! Sensors return values, `cycle` turns them into reports, the outbox keeps them on disk and the uplink moves
+//! them. Nothing here decides whether a change is good or bad: that is the collector's work. `platform` is the
+//! only module that knows which system it runs on.
+
+pub mod cache;
+pub mod cli;
+pub mod platform;
+pub mod scan;
+pub mod sensor;

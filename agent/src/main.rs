@@ -1,0 +1,7 @@
+//! The program `wardwatch-agent`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wardwatch_agent::cli::run()
+}

@@ -1,0 +1,170 @@
+//! Linux: what `/proc`, `/sys` and the system calls say.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::linux::fs::MetadataExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use wardwatch_policies::digest::Digest;
+use wardwatch_policies::path::{EndpointPath, InvalidPath};
+
+use super::Mount;
+
+/// Where programs lie. The first two come first so that what a person runs is known first.
+pub const DEFAULT_ROOTS: &[&str] = &[
+    "/usr/bin",
+    "/usr/sbin",
+    "/bin",
+    "/sbin",
+    "/usr",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/opt",
+    "/boot",
+    "/etc/init.d",
+    "/etc/rc.d",
+    "/etc/cron.d",
+    "/etc/cron.hourly",
+    "/etc/cron.daily",
+    "/etc/cron.weekly",
+    "/etc/cron.monthly",
+];
+
+/// Time since the system booted, sleep included. No person and no time server can set it.
+#[must_use]
+pub fn boot_elapsed() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// # Errors
+/// The path is empty or too long to be reported.
+pub fn endpoint_path(path: &Path) -> Result<EndpointPath, InvalidPath> {
+    EndpointPath::from_bytes(path.as_os_str().as_bytes())
+}
+
+#[must_use]
+pub fn local_path(path: &EndpointPath) -> PathBuf {
+    PathBuf::from(OsString::from_vec(path.as_bytes().to_vec()))
+}
+
+#[must_use]
+pub fn is_superuser() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Lets every other thread of the machine go first. Best effort: a refusal changes nothing but speed.
+pub fn lower_priority() {
+    // On Linux "this process" means the calling thread here.
+    let _ = rustix::process::setpriority_process(None, 15);
+}
+
+/// All mounts this process can see; empty where `/proc` is not mounted.
+#[must_use]
+pub fn mounts() -> Vec<Mount> {
+    fs::read("/proc/self/mountinfo").map(|text| parse_mountinfo(&text)).unwrap_or_default()
+}
+
+/// proc(5): the mount point is field 5, the type follows a lone `-`; space, tab, line feed and backslash
+/// stand as three octal digits.
+fn parse_mountinfo(text: &[u8]) -> Vec<Mount> {
+    let parse = |line: &[u8]| {
+        let mut fields = line.split(|b| *b == b' ');
+        let point = fields.nth(4)?;
+        let file_system = fields.skip_while(|field| *field != b"-").nth(1)?;
+        Some(Mount {
+            point: PathBuf::from(OsString::from_vec(unescape_octal(point))),
+            file_system: String::from_utf8_lossy(file_system).into_owned(),
+        })
+    };
+    text.split(|b| *b == b'\n').filter_map(parse).collect()
+}
+
+fn unescape_octal(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, after @ ..] = rest {
+        let digit = |b: u8| (b'0'..=b'7').contains(&b).then(|| u32::from(b - b'0'));
+        let code = match (first, after) {
+            (b'\\', [a, b, c, ..]) => digit(*a)
+                .zip(digit(*b))
+                .zip(digit(*c))
+                .and_then(|((a, b), c)| u8::try_from(a * 64 + b * 8 + c).ok()),
+            _ => None,
+        };
+        match code {
+            Some(code) => {
+                bytes.push(code);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+/// The UUID of each mounted file system by its device number, which changes from boot to boot.
+#[must_use]
+pub fn file_system_ids() -> HashMap<u64, Digest> {
+    let entries = fs::read_dir("/dev/disk/by-uuid").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let device = fs::metadata(entry.path()).ok()?.st_rdev();
+            Some((device, Digest::of(entry.file_name().as_bytes())))
+        })
+        .collect()
+}
+
+/// Tells this machine from a copy of its disk: the machine id and what the hardware says of itself, where it
+/// can be read. Only the digest is kept, since serial numbers name a person's device.
+#[must_use]
+pub fn machine_binding() -> Digest {
+    const SOURCES: [&str; 5] = [
+        "/etc/machine-id",
+        "/sys/class/dmi/id/product_uuid",
+        "/sys/class/dmi/id/product_serial",
+        "/sys/class/dmi/id/board_serial",
+        "/proc/device-tree/serial-number",
+    ];
+    let mut hasher = blake3::Hasher::new();
+    for source in SOURCES {
+        hasher.update(source.as_bytes());
+        hasher.update(&fs::read(source).unwrap_or_default());
+        hasher.update(b"\0");
+    }
+    hasher.finalize().into()
+}
+
+/// Whether the whole machine is going down, as systemd announces it. Says no when it cannot tell: an endpoint
+/// that is wrongly called silent is looked at, one that is wrongly called off is not.
+#[must_use]
+pub fn shutdown_is_under_way() -> bool {
+    ["/run/systemd/shutdown/scheduled", "/run/nologin"].iter().any(|mark| Path::new(mark).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_read_with_escaped_names_and_optional_fields() {
+        let text =
+            b"36 35 98:0 /a /mnt/m\\303\\241y\\0401 rw,noatime master:1 shared:2 - nfs4 server:/a rw\n\
+            22 27 0:21 / /proc rw,relatime - proc proc rw\nnonsense\n";
+        assert_eq!(
+            parse_mountinfo(text),
+            [
+                Mount { point: "/mnt/máy 1".into(), file_system: "nfs4".into() },
+                Mount { point: "/proc".into(), file_system: "proc".into() },
+            ]
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Sensors read one thing of this machine each and return values. None of them judges what it sees.
+
+pub mod binaries;

@@ -1,0 +1,190 @@
+//! Looks at one file: its head decides whether it can be run, plain reads through a fixed buffer give its
+//! digest. Never by mapping it into memory: a file that is cut while it is read would kill the process.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{Mode, OFlags};
+use wardwatch_policies::digest::Digest;
+use wardwatch_policies::file::{FileKind, FileState};
+
+use super::pace::Pacer;
+use super::record::{Record, Stamp};
+
+/// How often a file is read again that changes while it is read.
+const ATTEMPTS: usize = 3;
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// Which files are hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// Those that can be run, and those that could when they were last seen.
+    Binaries,
+    AllFiles,
+}
+
+/// How far an earlier record is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// An equal stamp means equal content.
+    Stamps,
+    /// Everything is read again.
+    Nothing,
+}
+
+/// What a look found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look {
+    File(Record),
+    /// Nothing there, or something that is no regular file.
+    Gone,
+    /// Told to stop before the answer was known.
+    Stopped,
+}
+
+/// Looks at files one after the other, with one buffer.
+pub struct Reader<'a> {
+    pub interest: Interest,
+    pub trust: Trust,
+    file_systems: &'a HashMap<u64, Digest>,
+    stop: &'a AtomicBool,
+    pacer: Pacer,
+    buffer: Vec<u8>,
+}
+
+enum Attempt {
+    Done(Record),
+    Changed,
+    Stopped,
+}
+
+impl<'a> Reader<'a> {
+    #[must_use]
+    pub fn new(
+        interest: Interest,
+        trust: Trust,
+        file_systems: &'a HashMap<u64, Digest>,
+        stop: &'a AtomicBool,
+        pacer: Pacer,
+    ) -> Self {
+        Self { interest, trust, file_systems, stop, pacer, buffer: vec![0; BUFFER_BYTES] }
+    }
+
+    /// Looks at `path`, reading its content only if `before` does not tell it.
+    pub fn look(&mut self, path: &Path, before: Option<&Record>) -> Look {
+        self.pacer.begin();
+        let look = self.try_look(path, before).unwrap_or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Look::Gone,
+            // The path is a link now, which a walk passes over as well.
+            _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Look::Gone,
+            _ => Look::File(Record::Unreadable(reason_of(&error))),
+        });
+        self.pacer.done(0);
+        look
+    }
+
+    fn try_look(&mut self, path: &Path, before: Option<&Record>) -> io::Result<Look> {
+        let metadata = path.symlink_metadata()?;
+        if !metadata.is_file() {
+            return Ok(Look::Gone);
+        }
+        if let Some(record) = before
+            && self.trust == Trust::Stamps
+            && record.stamp() == Some(self.stamp(&metadata))
+            && (self.interest == Interest::Binaries || record.state().is_some())
+        {
+            return Ok(Look::File(record.clone()));
+        }
+        let was_of_interest = before.is_some_and(|record| record.state().is_some());
+        for _ in 0..ATTEMPTS {
+            let file = open(path)?;
+            match self.read(&file, was_of_interest)? {
+                Attempt::Done(record) => return Ok(Look::File(record)),
+                Attempt::Stopped => return Ok(Look::Stopped),
+                Attempt::Changed => {}
+            }
+        }
+        Ok(Look::File(Record::Unreadable("changes while it is read".into())))
+    }
+
+    fn read(&mut self, mut file: &File, was_of_interest: bool) -> io::Result<Attempt> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let stamp = self.stamp(&metadata);
+        let mut filled = read_up_to(file, &mut self.buffer[..FileKind::HEAD_BYTES])?;
+        let kind = FileKind::of_head(&self.buffer[..filled]);
+        if !kind.is_binary() && self.interest == Interest::Binaries && !was_of_interest {
+            return Ok(Attempt::Done(Record::NotBinary { stamp }));
+        }
+        let mut hasher = blake3::Hasher::new();
+        let mut size = 0;
+        while filled > 0 {
+            hasher.update(&self.buffer[..filled]);
+            size += filled as u64;
+            self.pacer.done(filled as u64);
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(Attempt::Stopped);
+            }
+            filled = loop {
+                match file.read(&mut self.buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => break result?,
+                }
+            };
+        }
+        if size != metadata.size() || self.stamp(&file.metadata()?) != stamp {
+            return Ok(Attempt::Changed);
+        }
+        let state = FileState {
+            digest: hasher.finalize().into(),
+            size,
+            kind,
+            mode: Some(metadata.mode() & 0o7777),
+            owner: Some((metadata.uid(), metadata.gid())),
+        };
+        Ok(Attempt::Done(Record::Hashed { stamp, state }))
+    }
+
+    fn stamp(&self, metadata: &Metadata) -> Stamp {
+        Stamp::of(metadata, self.file_systems.get(&metadata.dev()))
+    }
+}
+
+/// Opens for reading without following a link and without waiting for the other end of a pipe.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+fn read_up_to(mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The reason of an I/O error in English, whatever language the system speaks.
+#[must_use]
+pub fn reason_of(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::InvalidFilename => "the path is too long to be opened".into(),
+        io::ErrorKind::NotFound => "not found".into(),
+        kind => match error.raw_os_error() {
+            Some(code) => format!("{kind} (error {code})"),
+            None => kind.to_string(),
+        },
+    }
+}
