@@ -3,6 +3,7 @@
 //! the shell of network, store and page around them.
 
 pub mod authority;
+pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod registry;
