@@ -70,7 +70,16 @@ pub enum Change {
     },
     AlertRepeated {
         alert: AlertId,
+        /// Differs from the alert's first endpoint where one alert stands for a whole unit.
+        endpoint: AgentId,
+        rule: RuleId,
+        severity: Severity,
         finding: Finding,
+    },
+    /// One endpoint of an alert that stands for several is well again.
+    AlertEased {
+        alert: AlertId,
+        endpoint: AgentId,
     },
     AlertClosed {
         alert: AlertId,
@@ -110,6 +119,8 @@ pub enum Change {
         evidence: Vec<EvidenceFile>,
         /// Alerts of this incident whose findings are the evidence.
         findings: Vec<AlertId>,
+        /// Steps that are advised to come first and were still open.
+        ahead_of: Vec<StepId>,
         /// Only of steps that are examinations.
         outcome: Option<Outcome>,
     },
@@ -119,7 +130,7 @@ pub enum Change {
         step: StepId,
         reason: String,
     },
-    /// The step's last completion in this round is taken back; it stays readable in the log.
+    /// The step is pending in this round; what it was before stays readable.
     StepReopened {
         incident: IncidentId,
         round: u32,
@@ -132,6 +143,7 @@ pub enum Change {
         steps: Vec<StepId>,
         reason: String,
     },
+    /// Closes the incident's alerts with it.
     IncidentClosed {
         incident: IncidentId,
     },
@@ -189,6 +201,20 @@ impl Change {
             | Self::StepReopened { incident, .. }
             | Self::RoundOpened { incident, .. }
             | Self::IncidentClosed { incident } => Some(*incident),
+            _ => None,
+        }
+    }
+
+    /// The one alert this change belongs to. An incident's changes name its alerts themselves.
+    #[must_use]
+    pub const fn alert(&self) -> Option<AlertId> {
+        match self {
+            Self::AlertRaised { alert, .. }
+            | Self::AlertRepeated { alert, .. }
+            | Self::AlertEased { alert, .. }
+            | Self::AlertClosed { alert, .. }
+            | Self::AlertSilenced { alert, .. }
+            | Self::AlertAttached { alert, .. } => Some(*alert),
             _ => None,
         }
     }

@@ -4,4 +4,10 @@
 //! an incident is a fold over its changes. It stores nothing, sends nothing and reads no clock. Neighbours:
 //! `wardwatch-policies` gives procedures and detection rules, the collector's workflow stores the changes.
 
+pub mod alert;
+pub mod chain;
 pub mod change;
+
+pub mod incident;
+pub mod operate;
+pub mod view;
