@@ -7,11 +7,16 @@
 
 pub mod defect;
 pub mod digest;
+pub mod evaluate;
 pub mod file;
 pub mod finding;
 pub mod host;
 pub mod ids;
+pub mod keyfile;
+pub mod observation;
+pub mod parse;
 pub mod path;
+pub mod policy;
 pub mod procedure;
 pub mod severity;
 pub mod text;

@@ -1,0 +1,114 @@
+use super::*;
+
+/// A whole policy with `check` as its only check's remaining keys.
+fn with_condition(condition: &str) -> String {
+    format!(
+        r#"id = "p"
+kinds = ["server"]
+title = {{ vi = "T", en = "T" }}
+[[check]]
+id = "c"
+severity = "low"
+title = {{ vi = "T", en = "T" }}
+why = {{ vi = "W", en = "W" }}
+remedy = {{ vi = "R", en = "R" }}
+source = ["S"]
+condition = {condition}
+"#
+    )
+}
+
+fn mistakes(text: &str) -> String {
+    parse("p.toml", text).expect_err("the policy should be refused").to_string()
+}
+
+#[test]
+fn a_policy_with_every_probe_is_read() {
+    let policy =
+        parse("p.toml", &with_condition(include_str!("every_probe.txt"))).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(policy.checks.len(), 1);
+    assert_eq!(policy.needs().len(), 12);
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_reported_at_once() {
+    let text = r#"id = "Bad Id"
+kinds = ["office-pc", "toaster"]
+titel = { vi = "T", en = "T" }
+
+[[check]]
+id = "one"
+severity = "sever"
+title = { vi = "T" }
+why = "text"
+remedy = { vi = "", en = "R" }
+source = []
+condition = { probe = "moed", path = "/etc/passwd" }
+
+[[check]]
+id = "one"
+severity = "low"
+title = { vi = "T", en = "T" }
+why = { vi = "W", en = "W" }
+remedy = { vi = "R", en = "R" }
+source = ["S", 5]
+applies_if = { probe = "file", path = "etc/passwd" }
+condition = { all = [
+  { probe = "mode", path = "/etc/passwd", moed = 0o644 },
+  { probe = "mode", path = "/etc/../x", no_more_than = 0o77777 },
+  { probe = "mode", path = "/etc/x", no_more_than = "0644" },
+  { probe = "content", path = "/etc/x", line = '(' },
+  { probe = "content", path = "/etc/shadow", line = 'root' },
+  { probe = "key", path = "/etc/x", format = "shel", key = "A", eq = "b" },
+  { probe = "key", path = "/etc/x", format = "shell", section = "s", key = "A", eq = "b" },
+  { probe = "sysctl", name = "kernel..x", eq = 1 },
+  { probe = "sysctl", name = "kernel.x" },
+  { probe = "sysctl", name = "kernel.x", ge = 1, le = 2 },
+  { probe = "listening", port = 70000 },
+  { probe = "service", name = "a/b", is = "enabeld" },
+  { probe = "accounts", rule = "no-default-password" },
+  { probe = "accounts", rule = "shadowed", passwords = ["x"] },
+  { all = [], any = [] },
+  { not = "x" },
+  { },
+] }
+"#;
+    insta::assert_snapshot!(mistakes(text));
+}
+
+#[test]
+fn text_that_is_no_toml_is_reported_with_its_place() {
+    insta::assert_snapshot!(mistakes("id = \"p\"\nkinds = [\"server\"\ntitle = { vi = \"Ô\" en = \"x\" }\n"));
+}
+
+#[test]
+fn conditions_that_stand_too_deep_are_refused() {
+    let deep = format!("{}{{ probe = \"process\", name = \"x\" }}{}", "{ not = ".repeat(9), " }".repeat(9));
+    insta::assert_snapshot!(mistakes(&with_condition(&deep)));
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused_unread() {
+    let mut text = with_condition("{ probe = \"process\", name = \"x\" }");
+    text.push_str(&"#".repeat(MAX_FILE_BYTES));
+    assert!(mistakes(&text).starts_with("p.toml:1:1: the file has"));
+}
+
+#[test]
+fn columns_count_characters_not_bytes() {
+    let error = parse("p.toml", "title = { vi = \"Phường Vĩnh Nguyên\", en = 5 }").unwrap_err();
+    let number = error.errors.iter().find(|error| error.problem.contains("whole number")).unwrap();
+    assert_eq!((number.line, number.column), (1, 43));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "[a-z\\[\\]{}=\"',.# \n0-9é]{0,200}") {
+        let _ = parse("p.toml", &text);
+    }
+
+    #[test]
+    fn no_condition_makes_the_parser_panic(text in r#"(\{|\}|\[|\]|,| = |probe|"mode"|"key"|all|not|path|"/x"|eq|1|'\('){0,30}"#) {
+        let _ = parse("p.toml", &with_condition(&text));
+    }
+}

@@ -1,0 +1,201 @@
+//! Patterns of the policy language, valid by construction: regular expressions over lines, and paths with `*`.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use regex::{Regex, RegexBuilder};
+
+/// A regular expression that is tried on one line or one value. Its compiled size is bounded.
+#[derive(Clone)]
+pub struct LinePattern(Regex);
+
+impl LinePattern {
+    /// The longest expression that is accepted, in bytes.
+    pub const MAX_BYTES: usize = 1024;
+    /// The largest compiled form that is accepted, in bytes.
+    const MAX_COMPILED_BYTES: usize = 256 * 1024;
+
+    /// # Errors
+    /// The expression is too long, not valid, or too large when compiled; the message says which.
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        if text.len() > Self::MAX_BYTES {
+            return Err(InvalidPattern(format!(
+                "it has {} bytes; at most {} are accepted",
+                text.len(),
+                Self::MAX_BYTES
+            )));
+        }
+        RegexBuilder::new(text)
+            .size_limit(Self::MAX_COMPILED_BYTES)
+            .dfa_size_limit(Self::MAX_COMPILED_BYTES)
+            .nest_limit(32)
+            .build()
+            .map(Self)
+            .map_err(|error| match error {
+                regex::Error::CompiledTooBig(limit) => {
+                    InvalidPattern(format!("compiled it takes more than {limit} bytes"))
+                }
+                error => InvalidPattern(last_line(&error.to_string())),
+            })
+    }
+
+    #[must_use]
+    pub fn is_match(&self, line: &str) -> bool {
+        self.0.is_match(line)
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// The regex crate draws the expression over several lines; what is wrong stands in the last.
+fn last_line(message: &str) -> String {
+    message.lines().last().unwrap_or(message).trim_start_matches("error: ").to_owned()
+}
+
+/// The text is not a usable regular expression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidPattern(String);
+
+impl PartialEq for LinePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for LinePattern {}
+
+impl PartialOrd for LinePattern {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for LinePattern {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl fmt::Debug for LinePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}/", self.as_str())
+    }
+}
+
+/// An absolute path in which a `*` stands for any characters within one name, as in `/etc/cron.d/*`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PathPattern(String);
+
+impl PathPattern {
+    /// # Errors
+    /// The path is not absolute, too long, or has `.`, `..` or empty names.
+    pub fn parse(text: &str) -> Result<Self, InvalidPathPattern> {
+        let rest = text.strip_prefix('/').ok_or(InvalidPathPattern::NotAbsolute)?;
+        if text.len() > 512 {
+            return Err(InvalidPathPattern::TooLong);
+        }
+        if rest.split('/').any(|name| matches!(name, "" | "." | "..") || name.contains('\0')) {
+            return Err(InvalidPathPattern::OddName);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The names from the root downwards; those with a `*` match several files.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0[1..].split('/')
+    }
+
+    /// Whether a `*` stands in it, so that it may match any number of files.
+    #[must_use]
+    pub fn is_wild(&self) -> bool {
+        self.0.contains('*')
+    }
+}
+
+/// Whether `name` matches `pattern`, in which `*` stands for any bytes. As in a shell, a leading dot is only
+/// matched by a dot.
+#[must_use]
+pub fn name_matches(pattern: &str, name: &[u8]) -> bool {
+    let pattern = pattern.as_bytes();
+    if name.first() == Some(&b'.') && pattern.first() != Some(&b'.') {
+        return false;
+    }
+    // Linear backtracking to the last star: a star that matched too little takes one byte more.
+    let (mut p, mut n) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                p += 1;
+                retry = Some((p, n));
+            }
+            Some(byte) if *byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match retry {
+                Some((after_star, taken)) => {
+                    retry = Some((after_star, taken + 1));
+                    p = after_star;
+                    n = taken + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPathPattern {
+    #[error("a path begins with `/`")]
+    NotAbsolute,
+    #[error("a path has at most 512 bytes")]
+    TooLong,
+    #[error("a path has no empty name, `.` or `..`, and no `/` at its end")]
+    OddName,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters_within_one_name() {
+        for (pattern, name) in
+            [("*.conf", "a.conf"), ("ssh_host_*_key", "ssh_host_rsa_key"), ("*", "x"), ("a*b*c", "aXbYbc")]
+        {
+            assert!(name_matches(pattern, name.as_bytes()), "{pattern} {name}");
+        }
+        for (pattern, name) in
+            [("*.conf", "a.conf.bak"), ("*", ".hidden"), ("a", "ab"), ("a*b", "a"), ("", "a")]
+        {
+            assert!(!name_matches(pattern, name.as_bytes()), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn an_expression_that_grows_without_bound_is_refused() {
+        let error = LinePattern::parse(r"(\w{500}){500}").unwrap_err();
+        assert!(error.to_string().starts_with("compiled it takes more than"), "{error}");
+        assert!(LinePattern::parse(&"a".repeat(1025)).is_err());
+        assert!(LinePattern::parse("(").is_err());
+    }
+
+    #[test]
+    fn a_path_that_could_leave_its_place_is_refused() {
+        for text in ["etc", "/etc/../x", "/etc//x", "/etc/", "/", "", "/./x"] {
+            assert!(PathPattern::parse(text).is_err(), "{text}");
+        }
+        assert!(PathPattern::parse("/etc/cron.d/*").is_ok());
+    }
+}
