@@ -6,5 +6,6 @@ pub mod authority;
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod enrol;
 pub mod registry;
 pub mod store;
