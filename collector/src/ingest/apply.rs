@@ -10,7 +10,7 @@ use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::path::EndpointPath;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_policies::verdict::PolicyResults;
-use wardwatch_wire::report::{Body, Report, StreamId};
+use wardwatch_wire::report::{Body, Report, StopReason, StreamId};
 
 use crate::store::reports::{Link, Standing};
 use crate::store::{files, hosts, verdicts};
@@ -50,7 +50,9 @@ pub async fn apply(
             vec![Finding::Blind { root: root.clone(), from: *from, to: *to, reason: reason.clone() }]
         }
         Body::Verdicts(results) => changed_verdicts(db, endpoint, results, now).await?,
-        Body::Stopping { .. } => {
+        // Stopped alone, without its machine, an agent is not off: its silence is to be noticed.
+        Body::Stopping { reason: StopReason::Service } => Vec::new(),
+        Body::Stopping { reason: StopReason::Shutdown } => {
             standing.link = Link::Off;
             Vec::new()
         }

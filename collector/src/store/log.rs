@@ -1,0 +1,134 @@
+//! The change log: appended to, never changed.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+use wardwatch_incidents::chain::{Head, LogEntry, StoredEntry};
+use wardwatch_incidents::change::{AlertId, IncidentId};
+use wardwatch_policies::time::UnixMillis;
+
+use super::{Corrupt, digest};
+
+/// Where the log ends now. Read it in the transaction that appends.
+///
+/// # Errors
+/// The database fails, or holds what this program did not write.
+pub async fn head(db: &mut AnyConnection) -> Result<Head, sqlx::Error> {
+    let row = sqlx::query("select idx, digest from log order by idx desc limit 1").fetch_optional(db).await?;
+    Ok(match row {
+        Some(row) => Head {
+            length: row.try_get::<i64, _>(0)?.unsigned_abs(),
+            digest: digest(&row.try_get::<Vec<u8>, _>(1)?)?,
+        },
+        None => Head::EMPTY,
+    })
+}
+
+/// Appends an entry made to follow the head.
+///
+/// # Errors
+/// The database fails, or the log does not end where the entry begins.
+pub async fn append(db: &mut AnyConnection, entry: &LogEntry) -> Result<(), sqlx::Error> {
+    let stored = entry.to_stored();
+    sqlx::query(
+        "insert into log (idx, at, actor, change_body, digest, incident, alert) \
+         values ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(stored.index.cast_signed())
+    .bind(stored.at.0)
+    .bind(stored.actor_text)
+    .bind(stored.change_text)
+    .bind(stored.digest.as_bytes().to_vec())
+    .bind(entry.change.incident().map(|incident| incident.to_string()))
+    .bind(entry.change.alert().map(|alert| alert.0))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Up to `limit` entries after number `after`, oldest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn entries(
+    db: &mut AnyConnection,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<StoredEntry>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select idx, at, actor, change_body, digest from log where idx > $1 order by idx limit $2",
+    )
+    .bind(after.cast_signed())
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(stored).collect()
+}
+
+/// All entries of one incident, oldest first.
+///
+/// # Errors
+/// The database fails, or holds what this program did not write.
+pub async fn of_incident(
+    db: &mut AnyConnection,
+    incident: IncidentId,
+) -> Result<Vec<LogEntry>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select idx, at, actor, change_body, digest from log where incident = $1 order by idx",
+    )
+    .bind(incident.to_string())
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| decoded(stored(row)?)).collect()
+}
+
+/// All entries of one alert, oldest first.
+///
+/// # Errors
+/// The database fails, or holds what this program did not write.
+pub async fn of_alert(db: &mut AnyConnection, alert: AlertId) -> Result<Vec<LogEntry>, sqlx::Error> {
+    let rows =
+        sqlx::query("select idx, at, actor, change_body, digest from log where alert = $1 order by idx")
+            .bind(alert.0)
+            .fetch_all(db)
+            .await?;
+    rows.iter().map(|row| decoded(stored(row)?)).collect()
+}
+
+/// Keeps a signed head.
+///
+/// # Errors
+/// The database fails.
+pub async fn keep_checkpoint(db: &mut AnyConnection, head: Head, signed: &[u8]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into checkpoints (length, head, signed) values ($1, $2, $3) on conflict (length) do nothing",
+    )
+    .bind(head.length.cast_signed())
+    .bind(head.digest.as_bytes().to_vec())
+    .bind(signed)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// All signed heads, as signed, shortest log first.
+///
+/// # Errors
+/// The database fails.
+pub async fn checkpoints(db: &mut AnyConnection) -> Result<Vec<Vec<u8>>, sqlx::Error> {
+    let rows = sqlx::query("select signed from checkpoints order by length").fetch_all(db).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+fn stored(row: &AnyRow) -> Result<StoredEntry, sqlx::Error> {
+    Ok(StoredEntry {
+        index: row.try_get::<i64, _>(0)?.unsigned_abs(),
+        at: UnixMillis(row.try_get(1)?),
+        actor_text: row.try_get(2)?,
+        change_text: row.try_get(3)?,
+        digest: digest(&row.try_get::<Vec<u8>, _>(4)?)?,
+    })
+}
+
+fn decoded(entry: StoredEntry) -> Result<LogEntry, sqlx::Error> {
+    entry.decode().map_err(|_| Corrupt("log").into())
+}
