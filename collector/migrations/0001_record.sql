@@ -140,7 +140,8 @@ create table alerts (
     last_seen bigint not null,
     finding text not null,
     incident text,
-    closed_reason text
+    closed_reason text,
+    body text not null                   -- the whole alert, from which the other columns are taken
 );
 create index alerts_by_fingerprint on alerts (endpoint, fingerprint, state);
 create index alerts_by_state on alerts (state, last_seen);
@@ -148,14 +149,16 @@ create index alerts_by_state on alerts (state, last_seen);
 create table incidents (
     id text primary key,
     procedure text not null,
-    title text not null,
+    title_vi text not null,
+    title_en text not null,
     severity text not null,
     serious bigint,
     state text not null,                 -- open, closed
     round bigint not null,
     raised bigint not null,
     changed bigint not null,
-    closed bigint
+    closed bigint,
+    body text not null                   -- the whole incident, from which the other columns are taken
 );
 
 create table commands (

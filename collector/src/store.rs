@@ -3,9 +3,12 @@
 //! This module opens the database and hands out transactions; each table's reads and writes stand in a
 //! module of their own below. There is one writing connection, so writers queue here.
 
+pub mod alerts;
 pub mod endpoints;
 pub mod files;
 pub mod hosts;
+pub mod incidents;
+pub mod log;
 pub mod reports;
 pub mod tokens;
 pub mod units;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wardwatch_policies::finding::Finding;
 use wardwatch_policies::ids::{AgentId, RuleId, UnitId};
 use wardwatch_policies::severity::Severity;
@@ -15,7 +15,7 @@ use crate::chain::LogEntry;
 use crate::change::{Actor, AlertId, Change, IncidentId};
 
 /// Findings of one fingerprint, on one endpoint or in one unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     pub id: AlertId,
     /// The endpoint that was concerned first.
@@ -36,7 +36,7 @@ pub struct Alert {
     pub state: AlertState,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum AlertState {
     Open,

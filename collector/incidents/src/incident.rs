@@ -8,7 +8,7 @@ mod fold;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wardwatch_policies::ids::{ProcedureId, StepId};
 use wardwatch_policies::procedure::{Procedure, Step};
 use wardwatch_policies::severity::Severity;
@@ -17,7 +17,7 @@ use wardwatch_policies::time::UnixMillis;
 
 use crate::change::{Actor, AlertId, EvidenceFile, IncidentId, Outcome};
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     pub id: IncidentId,
     pub procedure: ProcedureId,
@@ -35,14 +35,14 @@ pub struct Incident {
     pub state: IncidentState,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum IncidentState {
     Open { since: UnixMillis },
     Closed { at: UnixMillis, by: Actor },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seriousness {
     pub serious: bool,
     pub reason: String,
@@ -50,7 +50,7 @@ pub struct Seriousness {
     pub at: UnixMillis,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {
     /// Counted from 1.
     pub number: u32,
@@ -64,7 +64,7 @@ pub struct Round {
 }
 
 /// What one round holds of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StepRecord {
     #[serde(flatten)]
     pub state: StepState,
@@ -72,7 +72,7 @@ pub struct StepRecord {
     pub superseded: Vec<StepState>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum StepState {
     #[default]

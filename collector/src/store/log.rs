@@ -68,16 +68,12 @@ pub async fn entries(
 ///
 /// # Errors
 /// The database fails, or holds what this program did not write.
-pub async fn of_incident(
-    db: &mut AnyConnection,
-    incident: IncidentId,
-) -> Result<Vec<LogEntry>, sqlx::Error> {
-    let rows = sqlx::query(
-        "select idx, at, actor, change_body, digest from log where incident = $1 order by idx",
-    )
-    .bind(incident.to_string())
-    .fetch_all(db)
-    .await?;
+pub async fn of_incident(db: &mut AnyConnection, incident: IncidentId) -> Result<Vec<LogEntry>, sqlx::Error> {
+    let rows =
+        sqlx::query("select idx, at, actor, change_body, digest from log where incident = $1 order by idx")
+            .bind(incident.to_string())
+            .fetch_all(db)
+            .await?;
     rows.iter().map(|row| decoded(stored(row)?)).collect()
 }
 

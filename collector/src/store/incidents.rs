@@ -1,0 +1,72 @@
+//! Incidents as they stand: the fold of the change log, kept so that nobody has to replay it to read a list.
+
+use sqlx::{AnyConnection, Row};
+use wardwatch_incidents::change::IncidentId;
+use wardwatch_incidents::incident::{Incident, IncidentState};
+
+use super::Corrupt;
+
+/// Reads one incident.
+///
+/// # Errors
+/// The database fails, or holds what this program did not write.
+pub async fn find(db: &mut AnyConnection, id: IncidentId) -> Result<Option<Incident>, sqlx::Error> {
+    let row = sqlx::query("select body from incidents where id = $1")
+        .bind(id.to_string())
+        .fetch_optional(db)
+        .await?;
+    row.map(|row| {
+        serde_json::from_str(&row.try_get::<String, _>(0)?).map_err(|_| Corrupt("incidents.body").into())
+    })
+    .transpose()
+}
+
+/// The number that the next incident of this year gets.
+///
+/// # Errors
+/// The database fails, or holds what this program did not write.
+pub async fn next_id(db: &mut AnyConnection, year: i16) -> Result<IncidentId, sqlx::Error> {
+    let row =
+        sqlx::query("select id from incidents where id like $1 order by length(id) desc, id desc limit 1")
+            .bind(format!("{year:04}-%"))
+            .fetch_optional(db)
+            .await?;
+    let last: Option<IncidentId> = row
+        .map(|row| row.try_get::<String, _>(0)?.parse().map_err(|_| Corrupt("incidents.id").into()))
+        .transpose()
+        .map_err(|error: sqlx::Error| error)?;
+    Ok(IncidentId { year, number: last.map_or(0, |id| id.number) + 1 })
+}
+
+/// Writes an incident as it stands.
+///
+/// # Errors
+/// The database fails.
+pub async fn keep(db: &mut AnyConnection, incident: &Incident) -> Result<(), sqlx::Error> {
+    let (state, closed) = match &incident.state {
+        IncidentState::Open { .. } => ("open", None),
+        IncidentState::Closed { at, .. } => ("closed", Some(at.0)),
+    };
+    sqlx::query(
+        "insert into incidents (id, procedure, title_vi, title_en, severity, serious, state, round, raised, changed, \
+         closed, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         on conflict (id) do update set severity = excluded.severity, serious = excluded.serious, \
+         state = excluded.state, round = excluded.round, changed = excluded.changed, \
+         closed = excluded.closed, body = excluded.body",
+    )
+    .bind(incident.id.to_string())
+    .bind(incident.procedure.as_str())
+    .bind(&incident.title.vi)
+    .bind(&incident.title.en)
+    .bind(incident.severity.as_str())
+    .bind(incident.seriousness.as_ref().map(|assessed| i64::from(assessed.serious)))
+    .bind(state)
+    .bind(i64::from(incident.current_round().number))
+    .bind(incident.raised.0)
+    .bind(incident.changed.0)
+    .bind(closed)
+    .bind(serde_json::to_string(incident).map_err(|e| sqlx::Error::Encode(e.into()))?)
+    .execute(db)
+    .await?;
+    Ok(())
+}
