@@ -9,3 +9,4 @@ pub mod config;
 pub mod enrol;
 pub mod registry;
 pub mod store;
+pub mod workflow;

@@ -12,16 +12,12 @@ use tokio::sync::broadcast;
 use wardwatch_incidents::alert::{Alert, Inconsistent};
 use wardwatch_incidents::chain::{self, LogEntry};
 use wardwatch_incidents::change::{Actor, AlertId, Change, IncidentId};
-use wardwatch_incidents::diagnose::{self, Context};
 use wardwatch_incidents::incident::Incident;
 use wardwatch_incidents::operate::{self, Command, Raise, Refused};
-use wardwatch_policies::detection::Detections;
-use wardwatch_policies::finding::Finding;
 use wardwatch_policies::ids::{AgentId, ProcedureId};
 use wardwatch_policies::procedure::{self, Procedure};
 use wardwatch_policies::time::UnixMillis;
 
-use crate::store::endpoints::Endpoint;
 use crate::store::{Store, alerts, incidents, log};
 
 /// Events kept for a listener that is slow; one that is slower still is told that it missed some.
@@ -39,7 +35,6 @@ pub enum Event {
 #[derive(Clone)]
 pub struct Workflow {
     store: Store,
-    detections: &'static Detections,
     procedure: &'static Procedure,
     events: broadcast::Sender<Event>,
 }
@@ -63,12 +58,7 @@ impl Workflow {
     /// Works by the shipped detection rules and the default procedure.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self {
-            store,
-            detections: Detections::shipped(),
-            procedure: procedure::standard(),
-            events: broadcast::Sender::new(EVENTS),
-        }
+        Self { store, procedure: procedure::city(), events: broadcast::Sender::new(EVENTS) }
     }
 
     /// Hears of every change from now on.
@@ -83,20 +73,6 @@ impl Workflow {
             // Nobody listening is no fault.
             let _ = self.events.send(event);
         }
-    }
-
-    /// Judges a finding within a transaction. The caller commits, and announces what is returned.
-    ///
-    /// # Errors
-    /// The database fails, or holds what this program did not write.
-    pub async fn observe(
-        &self,
-        db: &mut AnyConnection,
-        endpoint: &Endpoint,
-        finding: &Finding,
-        now: UnixMillis,
-    ) -> Result<Vec<Event>, sqlx::Error> {
-        todo!()
     }
 
     /// Appends changes to the log and keeps what they mean, within a transaction. The caller commits, and
