@@ -6,6 +6,7 @@
 //! values, `wardwatch-incidents` reasons about them.
 
 pub mod defect;
+pub mod detection;
 pub mod digest;
 pub mod evaluate;
 pub mod file;

@@ -3,7 +3,7 @@
 //! Whether a finding raises, repeats or closes an alert is decided in `diagnose`; what a person does with one,
 //! in `operate`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wardwatch_policies::finding::Finding;
@@ -30,8 +30,9 @@ pub struct Alert {
     pub count: u64,
     pub first_seen: UnixMillis,
     pub last_seen: UnixMillis,
-    /// Endpoints that are not well again; more than one where the alert stands for a unit.
-    pub concerned: BTreeSet<AgentId>,
+    /// Endpoints that are not well again, each with its latest finding; more than one where the alert stands
+    /// for a unit.
+    pub concerned: BTreeMap<AgentId, Finding>,
     pub incident: Option<IncidentId>,
     pub state: AlertState,
 }
@@ -89,7 +90,7 @@ impl Alert {
             count: 1,
             first_seen: at,
             last_seen: at,
-            concerned: BTreeSet::from([endpoint.clone()]),
+            concerned: BTreeMap::from([(endpoint.clone(), finding.clone())]),
             incident: None,
             state: AlertState::Open,
         })
@@ -104,11 +105,9 @@ impl Alert {
             Change::IncidentRaised { incident, alerts, .. } if alerts.contains(&self.id) => {
                 self.incident = Some(*incident);
             }
-            Change::IncidentClosed { incident } if self.incident == Some(*incident) => {
-                if !self.is_closed() {
-                    let reason = format!("incident {incident} closed");
-                    self.state = AlertState::Closed { at, by: actor.clone(), reason };
-                }
+            Change::IncidentClosed { incident } if self.incident == Some(*incident) && !self.is_closed() => {
+                let reason = format!("incident {incident} closed");
+                self.state = AlertState::Closed { at, by: actor.clone(), reason };
             }
             _ if change.alert() == Some(self.id) => return self.apply_own(at, actor, change),
             _ => {}
@@ -126,7 +125,7 @@ impl Alert {
                     self.severity = *severity;
                     self.rule = rule.clone();
                 }
-                self.concerned.insert(endpoint.clone());
+                self.concerned.insert(endpoint.clone(), finding.clone());
                 self.finding = finding.clone();
                 self.count += 1;
                 self.last_seen = at;

@@ -8,6 +8,7 @@ pub mod alert;
 pub mod chain;
 pub mod change;
 
+pub mod diagnose;
 pub mod incident;
 pub mod operate;
 pub mod view;
