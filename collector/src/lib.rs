@@ -7,6 +7,7 @@ pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod enrol;
+pub mod fleet;
 pub mod registry;
 pub mod store;
 pub mod workflow;

@@ -1,0 +1,139 @@
+//! What people do with endpoints and their tokens. Each act is a change of the record first; the registry and
+//! the broker hear of it after the commit.
+
+use std::sync::Arc;
+
+use wardwatch_incidents::change::Actor;
+use wardwatch_policies::ids::{AgentId, UnitId};
+use wardwatch_policies::time::UnixMillis;
+use wardwatch_wire::enrolment::EnrolmentString;
+
+use crate::authority::Authority;
+use crate::broker::Broker;
+use crate::enrol::{self, Grant, Reachable, TokenError};
+use crate::registry::Registry;
+use crate::store::endpoints::{self, State};
+use crate::store::{Store, tokens, units};
+use crate::workflow::Workflow;
+
+/// The most endpoints that one token may enrol.
+pub const MAX_USES: u64 = 10_000;
+
+/// The endpoints as a whole. Cheap to clone.
+#[derive(Clone)]
+pub struct Fleet {
+    pub store: Store,
+    pub workflow: Workflow,
+    pub registry: Registry,
+    pub broker: Arc<Broker>,
+    pub authority: Arc<Authority>,
+    pub reachable: Arc<Reachable>,
+}
+
+/// What was asked for did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    #[error(
+        "there is no endpoint {0} that this could be done to; `endpoints list` names those that there are"
+    )]
+    NoSuchEndpoint(AgentId),
+    #[error("there is no token {0} to revoke; `token list` names those that there are")]
+    NoSuchToken(u64),
+    #[error("there is no unit {0}; `units list` names those that there are")]
+    NoSuchUnit(UnitId),
+    #[error("a token for {0} endpoints cannot be made; 1 to {MAX_USES} may enrol with one")]
+    Uses(u64),
+    #[error("the reason is missing; write why the endpoint is removed")]
+    ReasonMissing,
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("the database failed")]
+    Store(#[from] sqlx::Error),
+}
+
+impl Fleet {
+    /// Makes a token and the string to hand over with it. The string is a secret.
+    ///
+    /// # Errors
+    /// The unit does not exist, the number of uses is out of bounds, or the database fails.
+    pub async fn create_token(
+        &self,
+        actor: &Actor,
+        grant: &Grant,
+        now: UnixMillis,
+    ) -> Result<(u64, EnrolmentString), FleetError> {
+        if !(1..=MAX_USES).contains(&grant.uses) {
+            return Err(FleetError::Uses(grant.uses));
+        }
+        if !units::all(self.store.reader()).await?.iter().any(|unit| unit.id == grant.unit) {
+            return Err(FleetError::NoSuchUnit(grant.unit.clone()));
+        }
+        let mut tx = self.store.write().await?;
+        let (token, change) = enrol::create_token(&mut tx, grant, now).await?;
+        let events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
+        tx.commit().await?;
+        self.workflow.announce(events);
+        Ok((token.id, enrol::string(&self.reachable, token, &self.authority)))
+    }
+
+    /// Makes a token useless. Endpoints that it enrolled stay.
+    ///
+    /// # Errors
+    /// There is no such token, it is revoked already, or the database fails.
+    pub async fn revoke_token(&self, actor: &Actor, token: u64, now: UnixMillis) -> Result<(), FleetError> {
+        let mut tx = self.store.write().await?;
+        let change = tokens::revoke(&mut tx, token, now).await?.ok_or(FleetError::NoSuchToken(token))?;
+        let events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
+        tx.commit().await?;
+        self.workflow.announce(events);
+        Ok(())
+    }
+
+    /// Lets a pending endpoint report.
+    ///
+    /// # Errors
+    /// It does not exist or is not pending, or the database fails.
+    pub async fn approve(
+        &self,
+        actor: &Actor,
+        endpoint: &AgentId,
+        now: UnixMillis,
+    ) -> Result<(), FleetError> {
+        let mut tx = self.store.write().await?;
+        let change = endpoints::approve(&mut tx, endpoint)
+            .await?
+            .ok_or_else(|| FleetError::NoSuchEndpoint(endpoint.clone()))?;
+        let events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
+        tx.commit().await?;
+        self.registry.set_state(endpoint, State::Active);
+        self.workflow.announce(events);
+        Ok(())
+    }
+
+    /// Removes an endpoint: its live session is cut, and it is refused from now on. What it reported stays.
+    ///
+    /// # Errors
+    /// It does not exist or is removed already, the reason is missing, or the database fails.
+    pub async fn remove(
+        &self,
+        actor: &Actor,
+        endpoint: &AgentId,
+        reason: &str,
+        now: UnixMillis,
+    ) -> Result<(), FleetError> {
+        let reason = reason.trim();
+        if reason.is_empty() {
+            return Err(FleetError::ReasonMissing);
+        }
+        let mut tx = self.store.write().await?;
+        let change = endpoints::remove(&mut tx, endpoint, reason)
+            .await?
+            .ok_or_else(|| FleetError::NoSuchEndpoint(endpoint.clone()))?;
+        let events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
+        tx.commit().await?;
+        self.registry.set_state(endpoint, State::Removed);
+        self.broker.disconnect(endpoint).await;
+        self.workflow.announce(events);
+        Ok(())
+    }
+}
