@@ -63,7 +63,7 @@ mod tests {
     fn a_burst_is_allowed_and_then_one_request_a_refill() {
         let mut buckets = Buckets::new(Rate { burst: 3, refill_ms: 1_000 });
         let (one, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
-        let at = |ms| UnixMillis(1_000_000 + ms);
+        let at = |ms: i64| UnixMillis(1_000_000 + ms);
         assert_eq!([0, 1, 2, 3].map(|ms| buckets.take(one, at(ms))), [true, true, true, false]);
         assert!(buckets.take(other, at(3)));
         assert_eq!([1_000, 1_001].map(|ms| buckets.take(one, at(ms))), [true, false]);
