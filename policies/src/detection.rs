@@ -159,3 +159,6 @@ static CITY: LazyLock<Detection> = LazyLock::new(|| {
 pub fn city() -> &'static Detection {
     &CITY
 }
+
+#[cfg(test)]
+mod tests;
