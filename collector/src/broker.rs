@@ -15,11 +15,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use rmqtt::codec::types::{Publish as Packet, QoS};
 use rmqtt::context::ServerContext;
 use rmqtt::types::{From as Sender, Id, Publish};
 use tokio::runtime::{self, Handle};
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::timeout;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_wire::topic::{Channel, Topic};
 
@@ -27,6 +29,9 @@ use self::hooks::Gate;
 use self::listener::Listener;
 use crate::authority::ServerCertificate;
 use crate::registry::Registry;
+
+/// How long stopping may take to tell all agents.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How the broker listens.
 pub struct Config {
@@ -42,7 +47,8 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct Limits {
     pub sessions: u16,
-    /// A connection that has not finished TLS and then CONNECT by then is closed.
+    /// For TLS, and again for the rest of a CONNECT that has begun. What finishes TLS, and so holds one of our
+    /// certificates, and then sends nothing is not closed: the broker has no limit for that.
     pub handshake_timeout: Duration,
     /// How long a report waits for room in the queue before its agent is disconnected, to send it again.
     pub queue_wait: Duration,
@@ -175,7 +181,8 @@ impl Broker {
     /// Listens with another server certificate from now on. Connections that are open stay open.
     ///
     /// # Errors
-    /// The certificate files cannot be used; the old listener stays if they cannot even be read.
+    /// The certificate files cannot be read, and the old listener stays; or its port was taken in between, and
+    /// nobody can connect until a renewal succeeds.
     pub async fn renew(&self, certificate: ServerCertificate) -> Result<(), BrokerError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Renew(certificate, reply)).await.map_err(|_| BrokerError::Stopped)?;
@@ -232,8 +239,10 @@ async fn run(
         let _ = reply.send(renewed);
     }
     listener.close().await;
-    for agent in online(&context).await {
-        cut(&context, agent.as_str()).await;
+    let online = online(&context).await;
+    let goodbyes = join_all(online.iter().map(|agent| cut(&context, agent.as_str())));
+    if timeout(GOODBYE, goodbyes).await.is_err() {
+        tracing::warn!("some agents did not hear that the broker stops");
     }
 }
 

@@ -21,7 +21,8 @@ pub(super) struct Listener {
     address: SocketAddr,
     /// The broker knows listeners by number and takes none twice.
     id: u16,
-    accepting: JoinHandle<()>,
+    /// `None` once closed.
+    accepting: Option<JoinHandle<()>>,
 }
 
 impl Listener {
@@ -43,15 +44,19 @@ impl Listener {
         // Once the old listener is gone there is no way back, so the files are tried first.
         certificate.load().map_err(|error| BrokerError::Listen { address, source: error.into() })?;
         self.close().await;
-        *self = Self::bind(context, config, &certificate, address, self.id.wrapping_add(1))?;
+        // Counted up even if binding fails, since the broker may have taken the number by then.
+        self.id = self.id.wrapping_add(1);
+        *self = Self::bind(context, config, &certificate, address, self.id)?;
         Ok(())
     }
 
     /// Accepts no more; what is connected stays.
     pub(super) async fn close(&mut self) {
-        self.accepting.abort();
-        // Cancelled is what it should be; the socket is closed once the task is gone.
-        let _ = (&mut self.accepting).await;
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+            // Cancelled is what it should be; the socket is closed once the task is gone.
+            let _ = accepting.await;
+        }
     }
 
     fn bind(
@@ -100,6 +105,6 @@ impl Listener {
                 tracing::error!(%error, "the broker accepts no more connections; restart the collector");
             }
         });
-        Ok(Self { address, id, accepting })
+        Ok(Self { address, id, accepting: Some(accepting) })
     }
 }

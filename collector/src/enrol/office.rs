@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 use sqlx::AnyConnection;
-use wardwatch_incidents::change::Change;
+use wardwatch_incidents::change::{Actor, Change};
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::enrolment::EnrolmentReply;
 
@@ -15,6 +15,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 use crate::store::endpoints::{self, Endpoint, State};
 use crate::store::tokens::{self, Token};
+use crate::workflow::Workflow;
 
 /// Who answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -22,6 +23,7 @@ pub struct Office {
     pub store: Store,
     pub authority: Arc<Authority>,
     pub registry: Registry,
+    pub workflow: Workflow,
     /// The collector's time; agents' clocks are not asked.
     pub clock: fn() -> UnixMillis,
 }
@@ -74,10 +76,12 @@ impl Office {
         };
         let token = token.ok_or(Refused::Token)?;
         let (endpoint, reply) = self.grant(request, &token, state, now)?;
-        keep(&mut tx, request, &token, &endpoint, &reply).await?;
+        let change = keep(&mut tx, request, &token, &endpoint, &reply).await?;
+        let events = self.workflow.record(&mut tx, &Actor::Collector, vec![change], now).await?;
         tx.commit().await?;
         tracing::info!(agent = %endpoint.id, token = token.id, state = %endpoint.state, "enrolled");
         self.registry.put(endpoint);
+        self.workflow.announce(events);
         Ok(reply)
     }
 

@@ -14,7 +14,8 @@ use wardwatch_collector::enrol::rate::Rate;
 use wardwatch_collector::enrol::{self, Grant, Reachable};
 use wardwatch_collector::registry::{NotAdmitted, Registry};
 use wardwatch_collector::store::endpoints::{self, State};
-use wardwatch_collector::store::{Store, tokens};
+use wardwatch_collector::store::{Store, log, tokens};
+use wardwatch_collector::workflow::Workflow;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_tests::database::Database;
 use wardwatch_wire::enrolment::{
@@ -53,6 +54,7 @@ impl Collector {
             store: store.clone(),
             authority: authority.clone(),
             registry: registry.clone(),
+            workflow: Workflow::new(store.clone()),
             clock: || NOW,
         };
         let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), certificate);
@@ -167,6 +169,7 @@ async fn a_good_request_is_answered_and_the_same_one_again_with_the_same() {
         assert_eq!(post(&string, again).await.unwrap().unwrap(), reply);
 
         let mut db = collector.store.reader().acquire().await.unwrap();
+        assert_eq!(log::head(&mut db).await.unwrap().length, 1, "enrolled once, so logged once");
         let loaded = Registry::load(&mut db).await.unwrap();
         assert_eq!(loaded.get(&id("pc-1")).unwrap(), endpoint);
         collector.listener.stop().await;
