@@ -19,6 +19,7 @@ pub mod parse;
 pub mod path;
 pub mod policy;
 pub mod procedure;
+pub mod secret;
 pub mod severity;
 pub mod text;
 pub mod time;

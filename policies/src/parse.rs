@@ -5,11 +5,12 @@ mod condition;
 mod fields;
 mod probe;
 
-use std::fmt;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml::de::DeTable;
 
+use crate::defect::{Defects, Examiner};
 use crate::digest::Digest;
 use crate::ids::{EndpointKind, PolicyId};
 use crate::parse::fields::Fields;
@@ -24,30 +25,22 @@ pub const MAX_CHECKS: usize = 500;
 ///
 /// # Errors
 /// Everything that is wrong with the text.
-pub fn parse(file: &str, text: &str) -> Result<Policy, ParseErrors> {
-    let mut errors = Errors { text, list: Vec::new(), is_torn: false };
-    let policy = if text.len() > MAX_FILE_BYTES {
+pub fn parse(file: &str, text: &str) -> Result<Policy, Defects> {
+    let mut errors = Errors { text, examiner: Examiner::new(file, text), torn_lines: BTreeSet::new() };
+    if text.len() > MAX_FILE_BYTES {
         let problem = format!("the file has {} bytes; at most {MAX_FILE_BYTES} are accepted", text.len());
         errors.add(0..0, problem, "split it into several policies");
-        None
-    } else {
-        read(text, &mut errors)
-    };
-    match policy {
-        Some(policy) if errors.list.is_empty() => Ok(policy),
-        _ => {
-            errors.list.sort_by_key(|error| (error.line, error.column));
-            Err(ParseErrors { file: file.to_owned(), errors: errors.list })
-        }
+        return Err(errors.examiner.fail());
     }
+    let policy = read(text, &mut errors);
+    // Where no policy came of it, a mistake was reported.
+    errors.examiner.finish(policy)?.ok_or_else(|| Examiner::new(file, text).fail())
 }
 
 fn read(text: &str, errors: &mut Errors<'_>) -> Option<Policy> {
     let (table, syntax) = DeTable::parse_recoverable(text);
     for error in syntax {
-        errors.is_torn = true;
-        let span = error.span().unwrap_or(0..0);
-        errors.add(span, error.message().to_owned(), "this is not valid TOML; see toml.io");
+        errors.add_syntax(&error);
     }
     let fields =
         Fields::of_table(table.get_ref(), 0..0, "a policy", &["id", "kinds", "title", "check"], errors);
@@ -67,60 +60,35 @@ fn read(text: &str, errors: &mut Errors<'_>) -> Option<Policy> {
 /// Collects mistakes while a file is read on.
 struct Errors<'t> {
     text: &'t str,
-    list: Vec<ParseError>,
-    /// The file is not valid TOML: what seems to be missing may stand in the part that was not understood.
-    is_torn: bool,
+    examiner: Examiner<'t>,
+    /// Lines that are no valid TOML.
+    torn_lines: BTreeSet<usize>,
 }
 
 impl Errors<'_> {
-    fn add(&mut self, span: Range<usize>, problem: impl Into<String>, hint: impl Into<String>) {
-        let before = &self.text[..self.text.floor_char_boundary(span.start)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
+    fn add(&mut self, span: Range<usize>, problem: impl Into<String>, remedy: impl Into<String>) {
         // What follows a mistake in the TOML of one line is most often its echo.
-        if self.is_torn && self.list.iter().any(|error| error.line == line) {
-            return;
+        if !self.torn_lines.contains(&self.line(&span)) {
+            self.examiner.report(span, problem, remedy);
         }
-        self.list.push(ParseError {
-            line,
-            column: before[line_start..].chars().count() + 1,
-            problem: problem.into(),
-            hint: hint.into(),
-        });
+    }
+
+    fn add_syntax(&mut self, error: &toml::de::Error) {
+        let line = self.line(&error.span().unwrap_or(0..0));
+        if self.torn_lines.insert(line) {
+            self.examiner.report_toml(error, "this is not valid TOML, see toml.io");
+        }
+    }
+
+    fn line(&self, span: &Range<usize>) -> usize {
+        self.text[..self.text.floor_char_boundary(span.start)].matches('\n').count()
+    }
+
+    /// Whether a part of the file was not understood: what seems to be missing may stand there.
+    fn is_torn(&self) -> bool {
+        !self.torn_lines.is_empty()
     }
 }
-
-/// One mistake of a policy file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParseError {
-    /// Counted from 1.
-    pub line: usize,
-    /// In characters, counted from 1.
-    pub column: usize,
-    pub problem: String,
-    pub hint: String,
-}
-
-/// All mistakes of one policy file, in the order of their places.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParseErrors {
-    pub file: String,
-    pub errors: Vec<ParseError>,
-}
-
-impl fmt::Display for ParseErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, ParseError { line, column, problem, hint }) in self.errors.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            write!(f, "{}:{line}:{column}: {problem}\n    {hint}", self.file)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ParseErrors {}
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use crate::observation::{
     Unreadable,
 };
 use crate::policy::probe::{Comparison, Probe};
+use crate::secret::is_secret_key;
 use crate::verdict::Evidence;
 
 pub(super) fn judge(probe: &Probe, observations: &Observations, wanted: bool) -> Judgement {
@@ -121,7 +122,7 @@ fn port_subject(port: u16, protocol: Option<Protocol>) -> String {
 fn key(source: &KeySource, comparison: &Comparison, default: Option<&str>, seen: &KeySeen) -> Answer {
     let (holds, found) = match (&seen.value, default) {
         (Some(seen), _) => {
-            let value = if is_secret(&source.key) { "(hidden)" } else { &seen.value };
+            let value = if is_secret_key(&source.key) { "(hidden)" } else { &seen.value };
             (comparison.holds(&seen.value), format!("{value} ({}:{})", seen.path, seen.line))
         }
         (None, Some(default)) => (comparison.holds(default), format!("not set; the default is {default}")),
@@ -129,18 +130,6 @@ fn key(source: &KeySource, comparison: &Comparison, default: Option<&str>, seen:
         (None, None) => (false, "not set".into()),
     };
     Answer { holds, subject: key_subject(source), expected: comparison.to_string(), found }
-}
-
-/// Whether a key's value may be a secret, which is never shown.
-fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    // `PASS_MAX_DAYS` and `PasswordAuthentication` are rules about passwords, not passwords.
-    let rule =
-        ["days", "authentication", "permit", "min", "max", "warn"].iter().any(|word| key.contains(word));
-    !rule
-        && ["pass", "pwd", "secret", "token", "psk", "community", "private", "credential"]
-            .iter()
-            .any(|word| key.contains(word))
 }
 
 fn sysctl(name: &str, comparison: &Comparison, value: Option<&str>) -> Answer {

@@ -72,7 +72,7 @@ impl<'t, 'i> Fields<'t, 'i> {
 
     pub(super) fn require(&self, key: &str, errors: &mut Errors<'_>) -> Option<&'t Value<'i>> {
         let value = self.get(key);
-        if value.is_none() && !errors.is_torn {
+        if value.is_none() && !errors.is_torn() {
             errors.add(self.span(), format!("{} has no `{key}`", self.what), format!("add `{key} = …`"));
         }
         value

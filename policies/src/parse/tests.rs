@@ -96,8 +96,8 @@ fn a_file_that_is_too_large_is_refused_unread() {
 
 #[test]
 fn columns_count_characters_not_bytes() {
-    let error = parse("p.toml", "title = { vi = \"Phường Vĩnh Nguyên\", en = 5 }").unwrap_err();
-    let number = error.errors.iter().find(|error| error.problem.contains("whole number")).unwrap();
+    let Defects(defects) = parse("p.toml", "title = { vi = \"Phường Vĩnh Nguyên\", en = 5 }").unwrap_err();
+    let number = defects.iter().find(|defect| defect.problem.contains("whole number")).unwrap();
     assert_eq!((number.line, number.column), (1, 43));
 }
 

@@ -1,0 +1,54 @@
+//! Type, mode and owner of files, and lines of their text.
+
+use std::collections::BTreeMap;
+
+use wardwatch_policies::observation::{FileSeen, LinesSeen, Unreadable};
+use wardwatch_policies::policy::pattern::{LinePattern, PathPattern};
+use wardwatch_policies::secret;
+
+use super::place::Place;
+
+pub(super) fn seen(
+    place: &Place,
+    groups: &BTreeMap<u32, String>,
+    pattern: &PathPattern,
+) -> Result<Vec<FileSeen>, Unreadable> {
+    let mut seen = Vec::new();
+    for path in place.expand(pattern)? {
+        if let Some(stat) = place.stat(path.as_bytes())? {
+            let (mode, uid, gid) = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid);
+            seen.push(FileSeen { path, mode, uid, gid, group: groups.get(&gid).cloned() });
+        }
+    }
+    Ok(seen)
+}
+
+/// The group names of this root. Where they cannot be read, groups are told by number.
+pub(super) fn groups(place: &Place) -> BTreeMap<u32, String> {
+    let text = place.text(b"/etc/group").ok().flatten().unwrap_or_default();
+    let named = text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, gid) = (fields.next()?, fields.nth(1)?);
+        Some((gid.parse().ok()?, name.to_owned()))
+    });
+    // Group 0 is root's on every Linux, also where the file is missing.
+    std::iter::once((0, "root".to_owned())).chain(named).collect()
+}
+
+pub(super) fn lines(
+    place: &Place,
+    pattern: &PathPattern,
+    line: &LinePattern,
+) -> Result<Vec<LinesSeen>, Unreadable> {
+    let mut seen = Vec::new();
+    for path in place.expand(pattern)? {
+        let Some(text) = place.text(path.as_bytes())? else { continue };
+        let first = text
+            .lines()
+            .enumerate()
+            .find(|(_, text)| line.is_match(text))
+            .map(|(index, text)| (index + 1, secret::masked(text.trim())));
+        seen.push(LinesSeen { path, first });
+    }
+    Ok(seen)
+}
