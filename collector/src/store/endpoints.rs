@@ -174,7 +174,8 @@ pub async fn earlier_reply(
     row.map(|row| row.try_get(0)).transpose()
 }
 
-/// Keeps the reply, to be given again for the same token and keys.
+/// Keeps the reply, to be given again for the same token and keys. Earlier replies to the endpoint are
+/// forgotten: their certificates are not valid any more.
 ///
 /// # Errors
 /// The database fails, or there is a reply already.
@@ -185,6 +186,10 @@ pub async fn keep_reply(
     endpoint: &AgentId,
     reply: &[u8],
 ) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from enrolments where endpoint = $1")
+        .bind(endpoint.as_str())
+        .execute(&mut *db)
+        .await?;
     sqlx::query("insert into enrolments (token, keys_digest, endpoint, reply) values ($1, $2, $3, $4)")
         .bind(token.cast_signed())
         .bind(keys.as_bytes().to_vec())

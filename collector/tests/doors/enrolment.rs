@@ -282,6 +282,8 @@ async fn an_agent_id_belongs_to_its_keys_and_a_removed_one_to_nobody() {
         let first = collector.registry.get(&id("pc-1")).unwrap().serial.clone();
         post(&next, applicant.body(&next.token)).await.unwrap().unwrap();
         assert_eq!(collector.registry.admit(&id("pc-1"), &first).unwrap_err(), NotAdmitted::UnknownSerial);
+        // The first reply would now be a certificate that is not admitted.
+        collector.is_refused(&string, applicant.body(&string.token), "used-up").await;
 
         let mut tx = collector.store.write().await.unwrap();
         assert!(endpoints::remove(&mut tx, &id("pc-1"), "sold").await.unwrap().is_some());
