@@ -178,3 +178,6 @@ impl Alert {
         matches!(self.state, AlertState::Silenced { until, .. } if now < until)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -243,3 +243,6 @@ impl Checkpoint {
         text_of(&("wardwatch change log checkpoint 1", head.length, head.digest)).into_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests;
