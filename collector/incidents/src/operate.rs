@@ -313,3 +313,6 @@ fn written(text: &str, missing: impl FnOnce() -> Refused) -> Result<String, Refu
     let text = bounded(text)?;
     if text.is_empty() { Err(missing()) } else { Ok(text) }
 }
+
+#[cfg(test)]
+mod tests;
