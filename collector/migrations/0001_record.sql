@@ -122,7 +122,7 @@ create index log_by_alert on log (alert, idx);
 create table checkpoints (
     length bigint primary key,
     head bytea not null,
-    signed bytea not null
+    signature bytea not null
 );
 
 -- Projections of the log, made again by replay.

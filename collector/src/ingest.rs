@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use sqlx::AnyConnection;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use wardwatch_policies::finding::Finding;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
@@ -27,9 +27,10 @@ use wardwatch_wire::stream::{Placement, Progress};
 use self::contact::Contact;
 use self::parking::Parking;
 use self::verify::{Message, SignedReport};
-use crate::broker::{Inbound, Publisher};
+use crate::broker::{Broker, Inbound};
 use crate::clock;
 use crate::registry::Registry;
+use crate::stopping::until;
 use crate::store::endpoints::{Endpoint, State};
 use crate::store::reports::{self, Link, Standing};
 use crate::store::{Store, log};
@@ -45,8 +46,8 @@ pub struct Ingest {
     store: Store,
     registry: Registry,
     workflow: Workflow,
-    key: Arc<SigningKey>,
-    publisher: Publisher,
+    key: SigningKey,
+    broker: Arc<Broker>,
     parking: Parking,
 }
 
@@ -67,16 +68,23 @@ impl Ingest {
         store: Store,
         registry: Registry,
         workflow: Workflow,
-        key: Arc<SigningKey>,
-        publisher: Publisher,
+        key: SigningKey,
+        broker: Arc<Broker>,
     ) -> Self {
-        Self { store, registry, workflow, key, publisher, parking: Parking::default() }
+        Self { store, registry, workflow, key, broker, parking: Parking::default() }
     }
 
-    /// Works until the broker has gone and its queue is empty.
-    pub async fn run(mut self, mut inbound: mpsc::Receiver<Inbound>) {
+    /// Works until the collector stops. What is then still in the queue was not acknowledged.
+    pub async fn run(mut self, mut inbound: mpsc::Receiver<Inbound>, stopped: watch::Receiver<bool>) {
         let mut batch = Vec::with_capacity(BATCH);
-        while inbound.recv_many(&mut batch, BATCH).await > 0 {
+        loop {
+            let received = tokio::select! {
+                received = inbound.recv_many(&mut batch, BATCH) => received,
+                () = until(stopped.clone()) => 0,
+            };
+            if received == 0 {
+                return;
+            }
             let messages: Vec<_> = batch.drain(..).filter_map(|message| self.believed(message)).collect();
             if messages.is_empty() {
                 continue;
@@ -84,7 +92,7 @@ impl Ingest {
             match self.commit(messages, clock::now()).await {
                 Ok((acks, events)) => {
                     for (agent, ack) in acks {
-                        self.publisher.publish(&agent, ack.into_bytes());
+                        self.broker.publish(&agent, ack.into_bytes().into()).await;
                     }
                     self.workflow.announce(events);
                 }
@@ -171,8 +179,7 @@ impl Ingest {
             nonce: part.nonce,
             witness,
         };
-        let message =
-            Downlink { agent: agent.clone(), position: part.standing.downlink, sent: now, body };
+        let message = Downlink { agent: agent.clone(), position: part.standing.downlink, sent: now, body };
         envelope::seal(Kind::Ack, agent, &self.key, &message)
             .inspect_err(|error| tracing::error!(%agent, %error, "an ack cannot be sealed"))
             .ok()
@@ -233,8 +240,7 @@ async fn heartbeat_heard(
     now: UnixMillis,
 ) -> Result<Vec<Finding>, sqlx::Error> {
     let agent = &part.endpoint.id;
-    let contact =
-        contact::note(&mut part.standing.instances, heartbeat.instance, heartbeat.time.uptime_ms);
+    let contact = contact::note(&mut part.standing.instances, heartbeat.instance, heartbeat.time.uptime_ms);
     if contact == Contact::Replayed {
         refused(agent, "replay", "an old heartbeat was sent again");
         return Ok(Vec::new());

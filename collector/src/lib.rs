@@ -2,12 +2,19 @@
 //! through the city's response steps. The pure parts are `wardwatch-wire` and `wardwatch-incidents`; here is
 //! the shell of network, store and page around them.
 
+pub mod admin;
 pub mod authority;
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod decode;
 pub mod enrol;
 pub mod fleet;
+pub mod ingest;
+pub mod logging;
 pub mod registry;
+pub mod silence;
+pub mod stopping;
 pub mod store;
+pub mod witness;
 pub mod workflow;

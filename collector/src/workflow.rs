@@ -12,12 +12,17 @@ use tokio::sync::broadcast;
 use wardwatch_incidents::alert::{Alert, Inconsistent};
 use wardwatch_incidents::chain::{self, LogEntry};
 use wardwatch_incidents::change::{Actor, AlertId, Change, IncidentId};
+use wardwatch_incidents::diagnose::{self, Context, Next, Open};
 use wardwatch_incidents::incident::Incident;
 use wardwatch_incidents::operate::{self, Command, Raise, Refused};
+use wardwatch_policies::detection::{self, Detection, Subject};
+use wardwatch_policies::finding::Finding;
 use wardwatch_policies::ids::{AgentId, ProcedureId};
 use wardwatch_policies::procedure::{self, Procedure};
+use wardwatch_policies::severity::Severity;
 use wardwatch_policies::time::UnixMillis;
 
+use crate::store::endpoints::Endpoint;
 use crate::store::{Store, alerts, incidents, log};
 
 /// Events kept for a listener that is slow; one that is slower still is told that it missed some.
@@ -35,6 +40,7 @@ pub enum Event {
 #[derive(Clone)]
 pub struct Workflow {
     store: Store,
+    detection: &'static Detection,
     procedure: &'static Procedure,
     events: broadcast::Sender<Event>,
 }
@@ -58,7 +64,12 @@ impl Workflow {
     /// Works by the shipped detection rules and the default procedure.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, procedure: procedure::city(), events: broadcast::Sender::new(EVENTS) }
+        Self {
+            store,
+            detection: detection::city(),
+            procedure: procedure::city(),
+            events: broadcast::Sender::new(EVENTS),
+        }
     }
 
     /// Hears of every change from now on.
@@ -73,6 +84,44 @@ impl Workflow {
             // Nobody listening is no fault.
             let _ = self.events.send(event);
         }
+    }
+
+    /// Judges a finding within a transaction. The caller commits, and announces what is returned.
+    ///
+    /// # Errors
+    /// The database fails, or holds what this program did not write.
+    pub async fn observe(
+        &self,
+        db: &mut AnyConnection,
+        endpoint: &Endpoint,
+        finding: &Finding,
+        now: UnixMillis,
+    ) -> Result<Vec<Event>, sqlx::Error> {
+        let check_severity = check_severity(finding);
+        let subject = Subject { finding, kind: endpoint.kind, check_severity };
+        let Some(rule) = self.detection.matching(subject) else { return Ok(Vec::new()) };
+        let context = Context {
+            endpoint: &endpoint.id,
+            hostname: &endpoint.hostname,
+            unit: &endpoint.unit,
+            now,
+            check_severity,
+            procedure: &self.procedure.id,
+        };
+        let key = diagnose::key(rule, &context, finding);
+        let alert = alerts::open(db, &key).await?;
+        let incident = match key.group {
+            Some(group) => {
+                let rules: Vec<_> = self.detection.rules_of_group(group).collect();
+                incidents::open_of_endpoint(db, &endpoint.id, &rules).await?
+            }
+            None => None,
+        };
+        let next =
+            Next { alert: alerts::next_id(db).await?, incident: incidents::next_id(db, year(now)).await? };
+        let open = Open { alert: alert.as_ref(), incident };
+        let changes = diagnose::diagnose(rule, &context, finding, open, next);
+        self.record(db, &Actor::Rule(rule.id.clone()), changes, now).await
     }
 
     /// Appends changes to the log and keeps what they mean, within a transaction. The caller commits, and
@@ -295,6 +344,11 @@ impl Standing {
 
 fn contradiction(error: Inconsistent) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
+}
+
+/// The severity that a shipped policy gives the check of a finding.
+fn check_severity(_finding: &Finding) -> Option<Severity> {
+    None
 }
 
 /// The year in which offices in Vietnam (UTC+7) number an incident raised at this time.

@@ -152,7 +152,8 @@ pub struct Refusal {
 /// agents enrol.
 const ALL_AGENTS: &str = "all-agents";
 
-fn all_agents() -> AgentId {
+#[must_use]
+pub fn all_agents() -> AgentId {
     ALL_AGENTS.parse().expect("a constant within the characters of an agent id")
 }
 

@@ -22,7 +22,7 @@ const UNTOLD_AT_ONCE: u32 = 1000;
 ///
 /// # Errors
 /// The database fails, or holds what this program did not write.
-pub async fn apply(
+pub(super) async fn apply(
     db: &mut AnyConnection,
     endpoint: &AgentId,
     standing: &mut Standing,
@@ -103,9 +103,11 @@ async fn gone(
             .collect();
         files::keep(db, endpoint, stream, &sightings.iter().collect::<Vec<_>>(), now).await?;
         let last = untold.len() < UNTOLD_AT_ONCE as usize;
-        findings.extend(
-            untold.into_iter().map(|(path, old)| Finding::File { path, old, new: Sighting::Absent }),
-        );
+        findings.extend(untold.into_iter().map(|(path, old)| Finding::File {
+            path,
+            old,
+            new: Sighting::Absent,
+        }));
         if last {
             return Ok(findings);
         }

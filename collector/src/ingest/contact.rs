@@ -8,7 +8,7 @@ const REMEMBERED: usize = 8;
 
 /// What a heartbeat tells by the process that sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Contact {
+pub(super) enum Contact {
     /// The process heard last, further on.
     Same,
     /// A process not heard before: the agent was started again.
@@ -23,7 +23,7 @@ pub enum Contact {
 /// replay.
 ///
 /// A replay is told from a second machine by the uptime, which within one process only rises.
-pub fn note(heard: &mut Vec<(InstanceId, u64)>, instance: InstanceId, uptime_ms: u64) -> Contact {
+pub(super) fn note(heard: &mut Vec<(InstanceId, u64)>, instance: InstanceId, uptime_ms: u64) -> Contact {
     let contact = match heard.iter().position(|(known, _)| *known == instance) {
         Some(at) if heard[at].1 >= uptime_ms => return Contact::Replayed,
         Some(at) => {

@@ -15,14 +15,14 @@ const BYTES: usize = 64 * 1024 * 1024;
 
 /// The waiting reports.
 #[derive(Default)]
-pub struct Parking {
+pub(super) struct Parking {
     agents: HashMap<AgentId, BTreeMap<(StreamId, u64), SignedReport>>,
     bytes: usize,
 }
 
 impl Parking {
     /// Lets a report wait. Returns whether there was room.
-    pub fn park(&mut self, agent: &AgentId, report: SignedReport) -> bool {
+    pub(super) fn park(&mut self, agent: &AgentId, report: SignedReport) -> bool {
         let waiting = self.agents.entry(agent.clone()).or_default();
         let key = (report.report.position.stream, report.report.position.seq);
         if waiting.contains_key(&key) {
@@ -37,7 +37,7 @@ impl Parking {
     }
 
     /// Takes out the report that is next in its stream, if it waits. Whatever waits before it is let go.
-    pub fn take_next(&mut self, agent: &AgentId, stream: StreamId, seq: u64) -> Option<SignedReport> {
+    pub(super) fn take_next(&mut self, agent: &AgentId, stream: StreamId, seq: u64) -> Option<SignedReport> {
         let waiting = self.agents.get_mut(agent)?;
         let later = waiting.split_off(&(stream, seq));
         self.bytes -= waiting.values().map(|report| report.size).sum::<usize>();

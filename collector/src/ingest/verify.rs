@@ -8,16 +8,16 @@ use wardwatch_wire::report::{Heartbeat, Report};
 
 /// A report whose signature holds.
 #[derive(Debug, Clone)]
-pub struct SignedReport {
-    pub report: Report,
+pub(super) struct SignedReport {
+    pub(super) report: Report,
     /// Of the whole envelope; the next report's `previous`.
-    pub digest: Digest,
+    pub(super) digest: Digest,
     /// Bytes of the envelope.
-    pub size: usize,
+    pub(super) size: usize,
 }
 
 /// What an agent may send up.
-pub enum Message {
+pub(super) enum Message {
     Report(Box<SignedReport>),
     Heartbeat(Heartbeat),
 }
@@ -26,7 +26,7 @@ pub enum Message {
 ///
 /// # Errors
 /// Not an envelope, not of this agent's key, or of a kind that does not go up.
-pub fn verify(agent: &AgentId, key: &VerifyingKey, payload: &[u8]) -> Result<Message, OpenError> {
+pub(super) fn verify(agent: &AgentId, key: &VerifyingKey, payload: &[u8]) -> Result<Message, OpenError> {
     let unverified = Unverified::parse(payload)?;
     match unverified.kind() {
         Kind::Heartbeat => {

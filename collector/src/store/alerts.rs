@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use wardwatch_incidents::alert::{Alert, AlertState};
 use wardwatch_incidents::change::{AlertId, IncidentId};
+use wardwatch_incidents::diagnose::Key;
 
 use super::Corrupt;
 
@@ -16,39 +17,25 @@ pub async fn find(db: &mut AnyConnection, id: AlertId) -> Result<Option<Alert>, 
     row.as_ref().map(alert).transpose()
 }
 
-/// The alert that is not closed and counts findings of this fingerprint, on the endpoint or in its unit.
+/// The alert that is not closed and counts findings of this key.
 ///
 /// # Errors
 /// The database fails, or holds what this program did not write.
-pub async fn open_with_fingerprint(
-    db: &mut AnyConnection,
-    column: Scope<'_>,
-    fingerprint: &str,
-) -> Result<Option<Alert>, sqlx::Error> {
-    let (query, scope) = match column {
-        Scope::Endpoint(endpoint) => (
-            sqlx::query(
-                "select body from alerts where endpoint = $1 and fingerprint = $2 and state <> 'closed' \
-                 order by id limit 1",
-            ),
-            endpoint,
-        ),
-        Scope::Unit(unit) => (
-            sqlx::query(
-                "select body from alerts where unit = $1 and fingerprint = $2 and state <> 'closed' \
-                 order by id limit 1",
-            ),
-            unit,
-        ),
+pub async fn open(db: &mut AnyConnection, key: &Key<'_>) -> Result<Option<Alert>, sqlx::Error> {
+    let query = match key.endpoint {
+        Some(endpoint) => sqlx::query(
+            "select body from alerts where endpoint = $1 and fingerprint = $2 and state <> 'closed' \
+             order by id limit 1",
+        )
+        .bind(endpoint.as_str()),
+        None => sqlx::query(
+            "select body from alerts where unit = $1 and fingerprint = $2 and state <> 'closed' \
+             order by id limit 1",
+        )
+        .bind(key.unit.as_str()),
     };
-    let row = query.bind(scope).bind(fingerprint).fetch_optional(db).await?;
+    let row = query.bind(&key.fingerprint).fetch_optional(db).await?;
     row.as_ref().map(alert).transpose()
-}
-
-/// Where a fingerprint is looked for.
-pub enum Scope<'a> {
-    Endpoint(&'a str),
-    Unit(&'a str),
 }
 
 /// The alerts of one incident.

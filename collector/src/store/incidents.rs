@@ -4,6 +4,8 @@ use sqlx::{AnyConnection, Row};
 use wardwatch_incidents::change::IncidentId;
 use wardwatch_incidents::incident::{Incident, IncidentState};
 
+use wardwatch_policies::ids::{AgentId, RuleId};
+
 use super::Corrupt;
 
 /// Reads one incident.
@@ -19,6 +21,33 @@ pub async fn find(db: &mut AnyConnection, id: IncidentId) -> Result<Option<Incid
         serde_json::from_str(&row.try_get::<String, _>(0)?).map_err(|_| Corrupt("incidents.body").into())
     })
     .transpose()
+}
+
+/// The open incident of an endpoint with an alert of one of these rules; the oldest if there are several.
+///
+/// # Errors
+/// The database fails, or holds what this program did not write.
+pub async fn open_of_endpoint(
+    db: &mut AnyConnection,
+    endpoint: &AgentId,
+    rules: &[&RuleId],
+) -> Result<Option<IncidentId>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select distinct incidents.id, alerts.rule from incidents \
+         join alerts on alerts.incident = incidents.id \
+         where alerts.endpoint = $1 and incidents.state = 'open' order by incidents.id",
+    )
+    .bind(endpoint.as_str())
+    .fetch_all(db)
+    .await?;
+    for row in rows {
+        let rule: String = row.try_get(1)?;
+        if rules.iter().any(|known| known.as_str() == rule) {
+            let id: String = row.try_get(0)?;
+            return Ok(Some(id.parse().map_err(|_| Corrupt("incidents.id"))?));
+        }
+    }
+    Ok(None)
 }
 
 /// The number that the next incident of this year gets.

@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
-use wardwatch_incidents::chain::{Head, LogEntry, StoredEntry};
+use wardwatch_incidents::chain::{Checkpoint, Head, LogEntry, StoredEntry};
 use wardwatch_incidents::change::{AlertId, IncidentId};
 use wardwatch_policies::time::UnixMillis;
 
@@ -94,25 +94,36 @@ pub async fn of_alert(db: &mut AnyConnection, alert: AlertId) -> Result<Vec<LogE
 ///
 /// # Errors
 /// The database fails.
-pub async fn keep_checkpoint(db: &mut AnyConnection, head: Head, signed: &[u8]) -> Result<(), sqlx::Error> {
+pub async fn keep_checkpoint(db: &mut AnyConnection, checkpoint: &Checkpoint) -> Result<(), sqlx::Error> {
+    let head = checkpoint.head();
     sqlx::query(
-        "insert into checkpoints (length, head, signed) values ($1, $2, $3) on conflict (length) do nothing",
+        "insert into checkpoints (length, head, signature) values ($1, $2, $3) \
+         on conflict (length) do nothing",
     )
     .bind(head.length.cast_signed())
     .bind(head.digest.as_bytes().to_vec())
-    .bind(signed)
+    .bind(checkpoint.signature().to_vec())
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// All signed heads, as signed, shortest log first.
+/// All kept heads with their signatures, which are not verified here; shortest log first.
 ///
 /// # Errors
-/// The database fails.
-pub async fn checkpoints(db: &mut AnyConnection) -> Result<Vec<Vec<u8>>, sqlx::Error> {
-    let rows = sqlx::query("select signed from checkpoints order by length").fetch_all(db).await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+/// The database fails, or holds what this program did not write.
+pub async fn checkpoints(db: &mut AnyConnection) -> Result<Vec<(Head, Vec<u8>)>, sqlx::Error> {
+    let rows =
+        sqlx::query("select length, head, signature from checkpoints order by length").fetch_all(db).await?;
+    rows.iter()
+        .map(|row| {
+            let head = Head {
+                length: row.try_get::<i64, _>(0)?.unsigned_abs(),
+                digest: digest(&row.try_get::<Vec<u8>, _>(1)?)?,
+            };
+            Ok((head, row.try_get(2)?))
+        })
+        .collect()
 }
 
 fn stored(row: &AnyRow) -> Result<StoredEntry, sqlx::Error> {

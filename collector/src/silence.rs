@@ -1,0 +1,66 @@
+//! Watches for endpoints that are no longer heard, and finds them silent when their kind's patience is over.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use wardwatch_policies::detection::{self, is_silent};
+use wardwatch_policies::finding::Finding;
+use wardwatch_policies::ids::EndpointKind;
+use wardwatch_policies::time::UnixMillis;
+
+use crate::clock;
+use crate::fleet::Fleet;
+use crate::stopping::until;
+use crate::store::endpoints::State;
+use crate::store::reports::{self, Link};
+
+const EVERY: Duration = Duration::from_secs(20);
+
+/// Looks at all endpoints again and again until the collector stops.
+pub async fn watch(fleet: Fleet, stopped: watch::Receiver<bool>) {
+    let looking = async {
+        // A collector that was down itself first gives agents the time to come back.
+        let began = clock::now();
+        loop {
+            tokio::time::sleep(EVERY).await;
+            if let Err(error) = look(&fleet, began, clock::now()).await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "silent endpoints were not looked for"
+                );
+            }
+        }
+    };
+    tokio::select! {
+        () = looking => {}
+        () = until(stopped) => {}
+    }
+}
+
+async fn look(fleet: &Fleet, began: UnixMillis, now: UnixMillis) -> Result<(), sqlx::Error> {
+    let thresholds = &detection::city().silence;
+    for endpoint in fleet.registry.all() {
+        if endpoint.state != State::Active {
+            continue;
+        }
+        let mut tx = fleet.store.write().await?;
+        let Some(mut standing) = reports::standing(&mut tx, &endpoint.id).await? else { continue };
+        let Some(last_seen) = standing.last_seen else { continue };
+        let kind = match standing.link {
+            Link::Heard => endpoint.kind,
+            // Switched off properly, any machine may stay off as long as an office PC over a holiday.
+            Link::Off => EndpointKind::OfficePc,
+            Link::Never | Link::Silent => continue,
+        };
+        if !is_silent(kind, last_seen.max(began), now, thresholds) {
+            continue;
+        }
+        standing.link = Link::Silent;
+        reports::keep_standing(&mut tx, &endpoint.id, &standing).await?;
+        let finding = Finding::Silent { since: last_seen };
+        let events = fleet.workflow.observe(&mut tx, &endpoint, &finding, now).await?;
+        tx.commit().await?;
+        fleet.workflow.announce(events);
+    }
+    Ok(())
+}
