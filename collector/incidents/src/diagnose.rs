@@ -181,3 +181,6 @@ fn close(rule: &Rule, context: &Context<'_>, alert: &Alert) -> Vec<Change> {
     }
     vec![Change::AlertClosed { alert: alert.id, reason: rule.why.en.clone() }]
 }
+
+#[cfg(test)]
+mod tests;

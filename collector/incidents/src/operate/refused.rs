@@ -130,7 +130,7 @@ impl Refused {
             Self::Settled { .. } => "reopen it first if it was wrong".into(),
             Self::Pending { .. } => "complete it, or mark it not applicable with a reason".into(),
             Self::EarlierRound { .. } => {
-                "record step III.3 as failed and choose the steps to repeat, or add a note to a later step"
+                "say so in the note of a later step, or repeat it in a new round after a failed examination"
                     .into()
             }
             Self::RestsOn { other, .. } => format!("reopen step {other} first"),

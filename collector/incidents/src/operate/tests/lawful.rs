@@ -80,6 +80,9 @@ proptest! {
         let replayed = Incident::replay(procedure::city(), &desk.log).unwrap();
         prop_assert_eq!(replayed.as_ref(), Some(&desk.incident));
 
+        let text = serde_json::to_string(&desk.incident).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Incident>(&text).unwrap(), desk.incident);
+
         let stored: Vec<_> = desk.log.iter().map(LogEntry::to_stored).collect();
         prop_assert!(chain::verify(&stored, Vec::new()).is_ok());
         let decoded: Vec<_> = stored.into_iter().map(|entry| entry.decode().unwrap()).collect();
