@@ -81,3 +81,26 @@ impl<'a> Examiner<'a> {
         Defects(self.defects.into_iter().map(|(_, defect)| defect).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_faults_stand_in_the_order_of_the_file() {
+        let text = "một = 1\nhai = 2\n";
+        let mut examiner = Examiner::new("d.toml", text);
+        let place = |word: &str| text.find(word).map_or(0..0, |at| at..at + word.len());
+        examiner.report(place("2"), "two is too many", "write one");
+        examiner.report(place("= 1"), "one is too few", "write two");
+        assert_eq!(
+            examiner.finish(()).unwrap_err().to_string(),
+            "d.toml:1:5: one is too few; write two\nd.toml:2:7: two is too many; write one"
+        );
+    }
+
+    #[test]
+    fn a_file_without_a_fault_gives_its_value() {
+        assert_eq!(Examiner::new("d.toml", "").finish(7), Ok(7));
+    }
+}

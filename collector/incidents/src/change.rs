@@ -104,6 +104,8 @@ pub enum Change {
     AlertAttached {
         incident: IncidentId,
         alert: AlertId,
+        /// The alert's. A graver alert makes the incident as grave.
+        severity: Severity,
     },
     /// Whether the incident is serious in the procedure's sense, with the criteria that decided it.
     SeriousnessAssessed {

@@ -137,7 +137,7 @@ fn raise_or_attach(
     next: Next,
 ) -> Change {
     match open {
-        Some(incident) => Change::AlertAttached { incident, alert },
+        Some(incident) => Change::AlertAttached { incident, alert, severity },
         None => Change::IncidentRaised {
             incident: next.incident,
             procedure: context.procedure.clone(),

@@ -169,3 +169,6 @@ impl Incident {
         if ready.is_empty() { possible().take(1).collect() } else { ready }
     }
 }
+
+#[cfg(test)]
+mod tests;

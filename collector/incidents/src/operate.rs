@@ -104,7 +104,11 @@ pub fn attach(incident: &Incident, alert: &Alert) -> Result<Vec<Change>, Refused
     match alert.incident {
         Some(own) if own == incident.id => Ok(Vec::new()),
         Some(other) => Err(Refused::AlertElsewhere { alert: alert.id, incident: other }),
-        None => Ok(vec![Change::AlertAttached { incident: incident.id, alert: alert.id }]),
+        None => Ok(vec![Change::AlertAttached {
+            incident: incident.id,
+            alert: alert.id,
+            severity: alert.severity,
+        }]),
     }
 }
 

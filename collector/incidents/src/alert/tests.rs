@@ -41,6 +41,10 @@ fn silenced(until: i64) -> Change {
     Change::AlertSilenced { alert: ID, until: UnixMillis(until), reason: "holiday".into() }
 }
 
+fn attached(incident: IncidentId) -> Change {
+    Change::AlertAttached { incident, alert: ID, severity: Severity::Medium }
+}
+
 #[test]
 fn counts_repetitions_and_keeps_when_it_was_seen_first_and_last() {
     let alert = after(raised(), 200, &repeated("pc-2", "office-pc-silent", Severity::Medium));
@@ -71,7 +75,7 @@ fn a_silenced_alert_counts_on_and_comes_back_after_its_time() {
 fn closes_with_its_incident_and_with_no_other() {
     let own = IncidentId { year: 2026, number: 7 };
     let other = IncidentId { year: 2026, number: 8 };
-    let alert = after(raised(), 200, &Change::AlertAttached { incident: own, alert: ID });
+    let alert = after(raised(), 200, &attached(own));
     let alert = after(alert, 300, &Change::IncidentClosed { incident: other });
     assert!(!alert.is_closed());
     let alert = after(alert, 400, &Change::IncidentClosed { incident: own });
@@ -101,7 +105,7 @@ fn a_change_after_closing_contradicts_the_log() {
 fn a_closed_alert_may_still_be_evidence_of_an_incident() {
     let incident = IncidentId { year: 2026, number: 7 };
     let alert = after(raised(), 200, &Change::AlertClosed { alert: ID, reason: "seen".into() });
-    let alert = after(alert, 300, &Change::AlertAttached { incident, alert: ID });
+    let alert = after(alert, 300, &attached(incident));
     assert_eq!(alert.incident, Some(incident));
     assert!(after(alert, 400, &Change::IncidentClosed { incident }).is_closed());
 }

@@ -13,13 +13,17 @@ use crate::chain::LogEntry;
 use crate::change::{Actor, Change};
 
 impl Incident {
-    /// The incident that this change raises, if it raises one.
+    /// The incident that this change raises, if it raises one under this procedure.
     #[must_use]
     pub fn raised(procedure: &Procedure, at: UnixMillis, actor: &Actor, change: &Change) -> Option<Self> {
-        let Change::IncidentRaised { incident, procedure: _, title, severity, alerts, reason } = change
+        let Change::IncidentRaised { incident, procedure: its_procedure, title, severity, alerts, reason } =
+            change
         else {
             return None;
         };
+        if *its_procedure != procedure.id {
+            return None;
+        }
         let first = Round {
             number: 1,
             opened: at,
@@ -56,8 +60,9 @@ impl Incident {
             return Err(self.contradiction("changes after it was closed"));
         }
         match change {
-            Change::AlertAttached { alert, .. } => {
+            Change::AlertAttached { alert, severity, .. } => {
                 self.alerts.insert(*alert);
+                self.severity = self.severity.max(*severity);
             }
             Change::SeriousnessAssessed { serious, reason, .. } => {
                 self.seriousness =
@@ -111,7 +116,9 @@ impl Incident {
 
     fn settle(&mut self, round: u32, step: &StepId, state: StepState) -> Result<(), Inconsistent> {
         if round != self.current_round().number {
-            return Err(self.contradiction(&format!("changes step {step} of round {round}, which is over")));
+            return Err(self.contradiction(&format!(
+                "changes step {step} of round {round}, which is not the current one"
+            )));
         }
         if self.step(step).is_none() {
             return Err(self.contradiction(&format!("has no step {step}")));

@@ -21,7 +21,11 @@ fn an_incident_is_carried_from_a_call_to_its_close() {
 #[test]
 fn a_step_needs_a_file_a_finding_or_a_note() {
     let mut desk = Desk::new();
-    desk.record(vec![Change::AlertAttached { incident: INCIDENT, alert: AlertId(4) }]);
+    desk.record(vec![Change::AlertAttached {
+        incident: INCIDENT,
+        alert: AlertId(4),
+        severity: Severity::Low,
+    }]);
     let bare = || Completion { note: " \n".into(), ..done("I.1") };
     assert_eq!(desk.ask(Command::Complete(bare())), Err(Refused::EvidenceMissing { step: id("I.1") }));
     let with_file = Completion { evidence: vec![evidence()], ..bare() };
