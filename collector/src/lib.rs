@@ -16,5 +16,6 @@ pub mod registry;
 pub mod silence;
 pub mod stopping;
 pub mod store;
+pub mod web;
 pub mod witness;
 pub mod workflow;

@@ -10,8 +10,10 @@ pub mod hosts;
 pub mod incidents;
 pub mod log;
 pub mod reports;
+pub mod sessions;
 pub mod tokens;
 pub mod units;
+pub mod users;
 pub mod verdicts;
 
 use std::path::Path;

@@ -1,0 +1,45 @@
+//! What the shipped rules and policies say of themselves, in the page's language.
+//!
+//! A record may name a rule or a check that this version does not have; then its id stands for it.
+
+use wardwatch_policies::detection;
+use wardwatch_policies::text::Language;
+
+use super::language::Words as _;
+
+/// A detection rule for a person.
+pub(super) struct RuleWords {
+    pub title: String,
+    pub why: String,
+    /// What to do first.
+    pub first: String,
+}
+
+pub(super) fn rule(language: Language, id: &str) -> RuleWords {
+    let known = id.parse().ok().and_then(|id| detection::city().rule(&id));
+    match known {
+        Some(rule) => RuleWords {
+            title: rule.title.get(language).to_owned(),
+            why: rule.why.get(language).to_owned(),
+            first: rule.first.get(language).to_owned(),
+        },
+        None => RuleWords {
+            title: id.to_owned(),
+            why: language.text("rule-unknown").into_owned(),
+            first: language.text("first-other").into_owned(),
+        },
+    }
+}
+
+/// A check for a person.
+pub(super) struct CheckWords {
+    pub title: String,
+    pub why: String,
+    pub remedy: String,
+    /// The documents it comes from.
+    pub source: String,
+}
+
+pub(super) fn check(_language: Language, _policy: &str, id: &str) -> CheckWords {
+    CheckWords { title: id.to_owned(), why: String::new(), remedy: String::new(), source: String::new() }
+}

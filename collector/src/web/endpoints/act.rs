@@ -1,0 +1,65 @@
+//! What an administrator does with an endpoint: approve it, or remove it for good.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{Redirect, Response};
+use wardwatch_incidents::change::Actor;
+use wardwatch_policies::ids::AgentId;
+
+use crate::web::Web;
+use crate::web::address::At;
+use crate::web::error::Fault;
+use crate::web::form::SignedForm;
+use crate::web::page::{self, Page, Section};
+use crate::web::rows::endpoints::{self, Endpoint};
+
+fn parse(id: &str) -> Result<AgentId, Fault> {
+    id.parse().map_err(|_| Fault::NotFound)
+}
+
+/// Only administrators decide who reports.
+fn actor(form: &SignedForm) -> Result<Actor, Fault> {
+    if form.visitor.role.is_admin() {
+        Ok(Actor::User(form.visitor.user.clone()))
+    } else {
+        Err(Fault::Forbidden)
+    }
+}
+
+pub(in crate::web) async fn approve(
+    State(web): State<Web>,
+    At(id): At<String>,
+    form: SignedForm,
+) -> Result<Redirect, Fault> {
+    web.fleet.approve(&actor(&form)?, &parse(&id)?, web.now()).await?;
+    Ok(Redirect::to(&format!("/endpoints/{id}")))
+}
+
+#[derive(Template)]
+#[template(path = "remove_endpoint.html")]
+struct RemovePage {
+    page: Page,
+    endpoint: Endpoint,
+}
+
+/// Removing cannot be undone, so it is asked on a page of its own.
+pub(in crate::web) async fn ask_remove(
+    State(web): State<Web>,
+    page: Page,
+    At(id): At<String>,
+) -> Result<Response, Fault> {
+    if !page.is_admin() {
+        return Err(Fault::Forbidden);
+    }
+    let endpoint = endpoints::find(web.db(), &id).await?.ok_or(Fault::NotFound)?;
+    page::show(&RemovePage { page: page.of(Section::Endpoints), endpoint })
+}
+
+pub(in crate::web) async fn remove(
+    State(web): State<Web>,
+    At(id): At<String>,
+    form: SignedForm,
+) -> Result<Redirect, Fault> {
+    web.fleet.remove(&actor(&form)?, &parse(&id)?, form.fields.trimmed("reason"), web.now()).await?;
+    Ok(Redirect::to(&format!("/endpoints/{id}")))
+}

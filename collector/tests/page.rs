@@ -1,0 +1,10 @@
+//! The page on a real server and a real store.
+
+#[path = "page/alerts.rs"]
+mod alerts;
+#[path = "page/record.rs"]
+mod record;
+#[path = "page/signing_in.rs"]
+mod signing_in;
+#[path = "page/site.rs"]
+mod site;
