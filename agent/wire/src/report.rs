@@ -12,6 +12,8 @@ use wardwatch_policies::path::EndpointPath;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_policies::verdict::PolicyResults;
 
+use crate::downlink::DownlinkPosition;
+
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -142,4 +144,6 @@ pub struct Heartbeat {
     /// Reports in the outbox that no ack has covered.
     pub outbox_reports: u64,
     pub outbox_bytes: u64,
+    /// The highest position of the downlink that the agent has stored: what was sent up to it has arrived.
+    pub downlink: DownlinkPosition,
 }
