@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, TableDefinition};
 
 use crate::sensor::binaries::record::Record;
 
@@ -91,19 +91,41 @@ impl Cache {
         write().map_err(failed("written"))
     }
 
-    /// Hands over every path with its record, in the order of their bytes, until `visit` says to stop.
+    /// Forgets everything.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn clear(&self) -> Result<(), CacheError> {
+        let write = || -> Result<_, redb::Error> {
+            let transaction = self.database.begin_write()?;
+            transaction.delete_table(FILES)?;
+            transaction.delete_table(NOTES)?;
+            Ok(transaction.commit()?)
+        };
+        write().map_err(failed("cleared"))
+    }
+
+    /// Hands over every path that begins with `prefix`, with its record, in the order of their bytes, until
+    /// `visit` says to stop.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn for_each(&self, mut visit: impl FnMut(&[u8], Record) -> bool) -> Result<(), CacheError> {
+    pub fn for_each(
+        &self,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8], Record) -> bool,
+    ) -> Result<(), CacheError> {
         let mut read = || -> Result<_, redb::Error> {
             let transaction = self.database.begin_read()?;
             let table = match transaction.open_table(FILES) {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
                 table => table?,
             };
-            for entry in table.iter()? {
+            for entry in table.range(prefix..)? {
                 let (path, bytes) = entry?;
+                if !path.value().starts_with(prefix) {
+                    break;
+                }
                 if let Some(record) = Record::from_bytes(bytes.value())
                     && !visit(path.value(), record)
                 {

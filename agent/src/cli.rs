@@ -3,6 +3,7 @@
 //! 0: done. 1: done, and what was asked about is bad. 2: usage. 3: it could not be done.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, BufWriter, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +15,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::config::{self, Config};
+use crate::cycle;
+use crate::enrol;
 use crate::scan;
+use crate::state::{StateDir, StateError};
+use crate::status;
 
 const BAD: u8 = 1;
 const NOT_DONE: u8 = 3;
@@ -29,8 +35,42 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Make this machine known to its collector, with the string that `wardwatch-collector token create` printed.
+    Enrol(EnrolArgs),
+    /// Watch this machine and report to the collector until stopped.
+    Run(StateArgs),
+    /// Show how the agent of this machine is.
+    Status(StatusArgs),
     /// Hash what can be run below some paths; keep a baseline or compare with one. Needs no collector.
     Scan(ScanArgs),
+}
+
+#[derive(Args)]
+struct StateArgs {
+    /// Settings in TOML; without it /etc/wardwatch/agent.toml if that is there.
+    #[arg(long, value_name = "FILE", env = "WARDWATCH_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where identity, keys and unsent reports are kept.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct EnrolArgs {
+    /// A file that holds the enrolment string; removed once it has served. Without it the string is read
+    /// from standard input.
+    #[arg(long, value_name = "FILE")]
+    string_file: Option<PathBuf>,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+#[derive(Args)]
+struct StatusArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 #[derive(Args)]
@@ -75,6 +115,9 @@ fn parse_threads(text: &str) -> Result<usize, String> {
 pub fn run() -> ExitCode {
     let cli = Cli::parse_from(std::env::args_os().collect::<Vec<OsString>>());
     start_log();
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -86,8 +129,66 @@ pub fn run() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command {
+        Command::Enrol(args) => run_enrol(args),
+        Command::Run(args) => {
+            runtime()?.block_on(cycle::run(args.resolve()?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Status(args) => run_status(&args),
         Command::Scan(args) => run_scan(args),
     }
+}
+
+impl StateArgs {
+    /// Reads all sources of settings.
+    fn resolve(&self) -> Result<Config> {
+        let path = self.config.clone().unwrap_or_else(|| config::DEFAULT_FILE.into());
+        let file = match fs::read_to_string(&path) {
+            Ok(text) => Some((path, text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.config.is_none() => None,
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!("the settings {} cannot be read, so nothing was started", path.display())
+                });
+            }
+        };
+        let flags = config::Layer { state_dir: self.state_dir.clone(), ..config::Layer::default() };
+        // A variable that is not UTF-8 is not one of ours.
+        let environment =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let sources = config::Sources { file, environment: environment.collect(), flags };
+        Ok(Config::resolve(sources)?)
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the system gives no means to wait for events")
+}
+
+fn run_enrol(args: EnrolArgs) -> Result<ExitCode> {
+    let state = StateDir::new(args.state.resolve()?.state_dir);
+    let source = args.string_file.map_or(enrol::Source::StandardInput, enrol::Source::File);
+    let enrolled = runtime()?.block_on(enrol::run(&state, &source))?;
+    let identity = &enrolled.identity;
+    println!("enrolled as {} ({}, unit {})", identity.agent, identity.kind, identity.unit);
+    if enrolled.pending {
+        println!("a person must approve it on the collector's page before its reports count");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_status(args: &StatusArgs) -> Result<ExitCode> {
+    let state = StateDir::new(args.state.resolve()?.state_dir);
+    let status = status::load(&state.status())?;
+    let running = matches!(state.lock(), Err(StateError::Locked(_)));
+    match args.output {
+        Output::Table => print!("{}", status::table(&status, running)),
+        Output::Json => println!("{}", status::json(&status, running)?),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// To standard error; `WARDWATCH_LOG` chooses how much, as in `debug` or `warn`.
@@ -132,11 +233,7 @@ fn run_scan(args: ScanArgs) -> Result<ExitCode> {
 fn until_stopped<T: Send + 'static>(
     work: impl FnOnce(&AtomicBool) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the system gives no means to wait for signals")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stop = Arc::new(AtomicBool::new(false));

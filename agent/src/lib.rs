@@ -6,6 +6,17 @@
 
 pub mod cache;
 pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod cycle;
+pub mod enrol;
+pub mod outbox;
 pub mod platform;
+pub mod random;
+pub mod respond;
 pub mod scan;
 pub mod sensor;
+pub mod state;
+pub mod status;
+pub mod tls;
+pub mod uplink;

@@ -73,9 +73,11 @@ pub fn run(request: &Request, out: &mut dyn Write, stop: &AtomicBool) -> Result<
         fences: &Fences::of_this_machine(&[]),
         file_systems: &file_systems,
         interest: if all_files { Interest::AllFiles } else { Interest::Binaries },
+        always: &[],
         trust: Trust::Stamps,
         pace: if request.full_speed { Pace::FullSpeed } else { Pace::GENTLE },
         readers: request.threads,
+        enter: &|_| {},
         stop,
     };
     let remembered = |path: &Path| {
@@ -124,7 +126,7 @@ struct Scan<'a, 'b> {
 impl Scan<'_, '_> {
     fn receive(&mut self, found: Found) -> Result<()> {
         match found {
-            Found::Folder(_) => {}
+            Found::Nothing => {}
             Found::Skipped(path, reason) => tracing::warn!(path = %path.display(), reason, "not entered"),
             Found::UnreadableFolder(path, reason) => self.listing.unreadable(shown(&path)?, reason),
             Found::File { path, before, now } => {
@@ -172,7 +174,7 @@ impl Scan<'_, '_> {
             Pacer::new(sweep.pace),
         );
         let mut result = Ok(());
-        baseline.for_each(|path, record| {
+        baseline.for_each(b"", |path, record| {
             let Some(state) = record.state() else { return true };
             let Ok(path) = EndpointPath::from_bytes(path) else { return true };
             let local = platform::local_path(&path);

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, BufRead};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::path::{EndpointPath, InvalidPath};
+use zeroize::Zeroizing;
 
 use super::Mount;
 
@@ -141,6 +144,42 @@ pub fn machine_binding() -> Digest {
         hasher.update(b"\0");
     }
     hasher.finalize().into()
+}
+
+/// For root the place that the file-system standard gives; for others the one of the XDG standard.
+#[must_use]
+pub fn default_state_dir() -> PathBuf {
+    if is_superuser() {
+        return "/var/lib/wardwatch-agent".into();
+    }
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .unwrap_or_else(|| "/var/tmp".into())
+        .join("wardwatch-agent")
+}
+
+#[must_use]
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Asks at the terminal without echo, and gives the echo back whatever happens.
+///
+/// # Errors
+/// Standard input is no terminal, or ends.
+pub fn prompt_secret(prompt: &str) -> io::Result<Zeroizing<String>> {
+    let stdin = io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    silent.local_modes.insert(LocalModes::ECHONL);
+    eprint!("{prompt}");
+    tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
+    let mut line = Zeroizing::new(String::new());
+    let read = stdin.lock().read_line(&mut line);
+    tcsetattr(&stdin, OptionalActions::Flush, &before)?;
+    read.map(|_| line)
 }
 
 /// Whether the whole machine is going down, as systemd announces it. Says no when it cannot tell: an endpoint

@@ -10,3 +10,4 @@ pub mod pace;
 pub mod record;
 pub mod sweep;
 pub mod walk;
+pub mod watch;

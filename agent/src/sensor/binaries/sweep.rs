@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use wardwatch_policies::digest::Digest;
 
@@ -19,6 +20,7 @@ use super::walk::{Step, walk};
 use crate::platform;
 
 const QUEUE: usize = 256;
+const QUIET: Duration = Duration::from_millis(100);
 
 /// What is looked at, and how.
 pub struct Sweep<'a> {
@@ -26,17 +28,22 @@ pub struct Sweep<'a> {
     pub fences: &'a Fences,
     pub file_systems: &'a HashMap<u64, Digest>,
     pub interest: Interest,
+    /// Files that are hashed whatever they are.
+    pub always: &'a [PathBuf],
     pub trust: Trust,
     pub pace: Pace,
     /// Threads that read; at least one is used.
     pub readers: usize,
+    /// Called with each folder before it is listed: who watches it from then on misses nothing.
+    pub enter: &'a (dyn Fn(&Path) + Sync),
     pub stop: &'a AtomicBool,
 }
 
 /// What a sweep came across.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    Folder(PathBuf),
+    /// Nothing for a while: a big file is being read.
+    Nothing,
     /// `now` equals `before` if nothing changed.
     File {
         path: PathBuf,
@@ -76,7 +83,16 @@ impl Sweep<'_> {
                 scope.spawn(move || self.read_all(paths, &out, remembered));
             }
             drop(send_found);
-            let received = found.iter().try_for_each(receive);
+            let received = loop {
+                let next = match found.recv_timeout(QUIET) {
+                    Ok(next) => next,
+                    Err(RecvTimeoutError::Timeout) => Found::Nothing,
+                    Err(RecvTimeoutError::Disconnected) => break Ok(()),
+                };
+                if let Err(error) = receive(next) {
+                    break Err(error);
+                }
+            };
             // Threads that still send see the queue closed and end.
             drop(found);
             drain(&paths, received.is_err());
@@ -91,7 +107,10 @@ impl Sweep<'_> {
             let walked = walk(root, self.roots, self.fences, &mut |step| {
                 let sent = match step {
                     Step::File(path) => paths.send(path).is_ok(),
-                    Step::Folder(path) => out.send(Found::Folder(path)).is_ok(),
+                    Step::Folder(path) => {
+                        (self.enter)(&path);
+                        true
+                    }
                     Step::Unreadable(path, reason) => out.send(Found::UnreadableFolder(path, reason)).is_ok(),
                     Step::Skipped(path, reason) => out.send(Found::Skipped(path, reason)).is_ok(),
                 };
@@ -123,6 +142,7 @@ impl Sweep<'_> {
                 continue;
             }
             let before = remembered(&path);
+            reader.interest = if self.always.contains(&path) { Interest::AllFiles } else { self.interest };
             if let Look::File(now) = reader.look(&path, before.as_ref())
                 && out.send(Found::File { path, before, now }).is_err()
             {

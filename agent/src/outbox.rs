@@ -1,0 +1,455 @@
+//! Reports on disk until the collector has committed them. A report is numbered, chained to the one before
+//! and signed when it enters, in the same transaction that stores it, so that no crash can give one number
+//! to two reports. Beside them stand the last downlink position and the newest witness.
+//!
+//! It does not decide what is reported (`cycle`) nor when it is sent (`uplink`).
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ed25519_dalek::SigningKey;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use tokio::sync::Notify;
+use wardwatch_policies::digest::Digest;
+use wardwatch_policies::finding::StreamReason;
+use wardwatch_policies::ids::AgentId;
+use wardwatch_wire::downlink::{DownlinkPosition, Witness};
+use wardwatch_wire::envelope::{Kind, SealError, seal};
+use wardwatch_wire::report::{Body, Position, Report, StreamId};
+
+use crate::clock::Clock;
+
+mod ledger;
+
+use ledger::Ledger;
+
+/// Envelopes by sequence number.
+const REPORTS: TableDefinition<u64, &[u8]> = TableDefinition::new("reports");
+/// The ledger, as one value.
+const LEDGER: TableDefinition<(), &[u8]> = TableDefinition::new("ledger");
+/// Digests of what was last reported of things that are reported only when they change.
+const MARKS: TableDefinition<&str, &[u8]> = TableDefinition::new("marks");
+/// redb would take up to 1 GiB.
+const MEMORY_BYTES: usize = 1024 * 1024;
+
+/// The outbox cannot take or give reports.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    #[error("the outbox holds {0} bytes that the collector has not committed; it takes no more")]
+    Full(u64),
+    #[error("a new stream has begun")]
+    OtherStream,
+    #[error("a report cannot be sealed: {0}")]
+    Seal(#[from] SealError),
+    #[error("the outbox cannot be used: {0}")]
+    Storage(#[from] Box<redb::Error>),
+    #[error("the outbox holds something else than an outbox")]
+    Damaged,
+}
+
+impl OutboxError {
+    fn storage(error: impl Into<redb::Error>) -> Self {
+        Self::Storage(Box::new(error.into()))
+    }
+
+    /// Whether what stands on the disk can never be read again.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged => true,
+            Self::Storage(error) => {
+                matches!(
+                    **error,
+                    redb::Error::Corrupted(_)
+                        | redb::Error::UpgradeRequired(_)
+                        | redb::Error::RepairAborted
+                        | redb::Error::TableDoesNotExist(_)
+                        | redb::Error::TableTypeMismatch { .. }
+                ) || matches!(&**error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData
+                || error.kind() == std::io::ErrorKind::UnexpectedEof)
+            }
+            Self::Full(_) | Self::OtherStream | Self::Seal(_) => false,
+        }
+    }
+
+    /// Whether a later attempt may succeed: the disk was full, or the collector away.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Full(_) | Self::Storage(_))
+    }
+}
+
+/// Signs in the agent's name.
+pub struct Sealer {
+    pub agent: AgentId,
+    pub key: SigningKey,
+    pub clock: Clock,
+}
+
+/// The outbox of one agent.
+pub struct Outbox {
+    path: PathBuf,
+    sealer: Sealer,
+    capacity_bytes: u64,
+    inner: Mutex<Inner>,
+    /// Told whenever reports were added.
+    pub appended: Notify,
+    /// Told whenever the collector committed some.
+    pub committed: Notify,
+}
+
+struct Inner {
+    /// `None` after a failed write: redb then wants to be opened anew.
+    database: Option<Database>,
+    ledger: Ledger,
+    /// Whether the ledger in memory is ahead of the disk: acks are folded into the next write.
+    unsaved: bool,
+    /// Bytes of each report that is not yet committed, oldest first.
+    sizes: VecDeque<u32>,
+}
+
+/// What waits, for a person and for the heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    pub reports: u64,
+    pub bytes: u64,
+}
+
+impl Outbox {
+    /// Makes an empty outbox; its first report will name `reason`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn create(path: &Path, stream: StreamId, reason: StreamReason) -> Result<(), OutboxError> {
+        let database = open_database(path)?;
+        write(&database, &Ledger::begin(stream, reason), |transaction| {
+            transaction.open_table(REPORTS)?.retain(|_, _| false)?;
+            transaction.open_table(MARKS)?.retain(|_, _| false)?;
+            Ok(())
+        })
+    }
+
+    /// Opens an outbox that [`Self::create`] made.
+    ///
+    /// # Errors
+    /// There is none, it is damaged, or another process has it open.
+    pub fn open(path: &Path, sealer: Sealer, capacity_bytes: u64) -> Result<Self, OutboxError> {
+        if !path.exists() {
+            return Err(OutboxError::Damaged);
+        }
+        let database = open_database(path)?;
+        let (ledger, sizes) = load(&database)?;
+        let inner = Inner { database: Some(database), ledger, unsaved: false, sizes };
+        let outbox = Self {
+            path: path.to_owned(),
+            sealer,
+            capacity_bytes,
+            inner: Mutex::new(inner),
+            appended: Notify::new(),
+            committed: Notify::new(),
+        };
+        outbox.open_stream()?;
+        Ok(outbox)
+    }
+
+    /// Drops all and begins a new stream.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn restart(&self, stream: StreamId, reason: StreamReason) -> Result<(), OutboxError> {
+        {
+            let mut inner = self.lock();
+            let ledger = inner.ledger.restarted(stream, reason);
+            inner.write(&self.path, &ledger, |transaction| {
+                transaction.open_table(REPORTS)?.retain(|_, _| false)?;
+                transaction.open_table(MARKS)?.retain(|_, _| false)?;
+                Ok(())
+            })?;
+            inner.sizes.clear();
+        }
+        self.open_stream()
+    }
+
+    fn open_stream(&self) -> Result<(), OutboxError> {
+        let (stream, reason, last_seq) = {
+            let inner = self.lock();
+            (inner.ledger.stream, inner.ledger.reason, inner.ledger.last_seq)
+        };
+        match last_seq {
+            0 => self.append(stream, vec![Body::StreamOpened { reason }], &[]),
+            _ => Ok(()),
+        }
+    }
+
+    /// Numbers, signs and stores reports, all or none. Durable on return.
+    ///
+    /// `marks` are set in the same transaction.
+    ///
+    /// # Errors
+    /// Full, another stream than `stream`, a report too large, or the disk.
+    pub fn append(
+        &self,
+        stream: StreamId,
+        bodies: Vec<Body>,
+        marks: &[(String, Digest)],
+    ) -> Result<(), OutboxError> {
+        let mut inner = self.lock();
+        if inner.ledger.stream != stream {
+            return Err(OutboxError::OtherStream);
+        }
+        let held = inner.depth().bytes;
+        if held >= self.capacity_bytes {
+            return Err(OutboxError::Full(held));
+        }
+        let time = self.sealer.clock.agent_time();
+        let mut ledger = inner.ledger.clone();
+        let mut sealed = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            let position = Position { stream, seq: ledger.last_seq + 1, previous: ledger.last_digest };
+            let report = Report { agent: self.sealer.agent.clone(), position, time, body };
+            let envelope = seal(Kind::Report, &self.sealer.agent, &self.sealer.key, &report)?;
+            ledger.last_seq = position.seq;
+            ledger.last_digest = envelope.digest();
+            sealed.push((position.seq, envelope.into_bytes()));
+        }
+        inner.write(&self.path, &ledger, |transaction| {
+            let mut table = transaction.open_table(REPORTS)?;
+            for (seq, bytes) in &sealed {
+                table.insert(seq, bytes.as_slice())?;
+            }
+            let mut table = transaction.open_table(MARKS)?;
+            for (name, digest) in marks {
+                table.insert(name.as_str(), digest.as_bytes().as_slice())?;
+            }
+            Ok(())
+        })?;
+        inner.sizes.extend(sealed.iter().map(|(_, bytes)| u32::try_from(bytes.len()).unwrap_or(u32::MAX)));
+        drop(inner);
+        self.appended.notify_one();
+        Ok(())
+    }
+
+    /// Up to `max_reports` reports after `after`, in order, together at most `max_bytes` (but at least one).
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn after(
+        &self,
+        after: u64,
+        max_reports: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(u64, Vec<u8>)>, OutboxError> {
+        let mut inner = self.lock();
+        let from = after.max(inner.ledger.committed) + 1;
+        if from > inner.ledger.last_seq || max_reports == 0 {
+            return Ok(Vec::new());
+        }
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        let mut read = || -> Result<(), redb::Error> {
+            let transaction = inner.database(&self.path)?.begin_read()?;
+            for entry in transaction.open_table(REPORTS)?.range(from..)? {
+                let (seq, envelope) = entry?;
+                let envelope = envelope.value();
+                if taken.len() == max_reports || (!taken.is_empty() && bytes + envelope.len() > max_bytes) {
+                    break;
+                }
+                bytes += envelope.len();
+                taken.push((seq.value(), envelope.to_vec()));
+            }
+            Ok(())
+        };
+        read().map_err(OutboxError::storage)?;
+        Ok(taken)
+    }
+
+    /// Takes note of an ack: reports up to `committed` leave the outbox. On disk with the next write.
+    ///
+    /// # Errors
+    /// The collector has committed more than was ever written here: [`RolledBack`].
+    pub fn acknowledge(
+        &self,
+        position: DownlinkPosition,
+        stream: StreamId,
+        committed: u64,
+        witness: Witness,
+    ) -> Result<(), RolledBack> {
+        let mut inner = self.lock();
+        inner.ledger.downlink = inner.ledger.downlink.max(position);
+        inner.ledger.note_witness(witness);
+        inner.unsaved = true;
+        if stream != inner.ledger.stream {
+            return Ok(());
+        }
+        if committed > inner.ledger.last_seq {
+            return Err(RolledBack);
+        }
+        while inner.ledger.committed < committed {
+            inner.ledger.committed += 1;
+            inner.sizes.pop_front();
+        }
+        drop(inner);
+        self.committed.notify_one();
+        Ok(())
+    }
+
+    /// Stores a downlink position at once, before what it carries is obeyed.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn advance_downlink(&self, position: DownlinkPosition) -> Result<(), OutboxError> {
+        let mut inner = self.lock();
+        let mut ledger = inner.ledger.clone();
+        ledger.downlink = ledger.downlink.max(position);
+        inner.write(&self.path, &ledger, |_| Ok(()))
+    }
+
+    /// Writes what acks changed, if they changed anything.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn save(&self) -> Result<(), OutboxError> {
+        let mut inner = self.lock();
+        if !inner.unsaved {
+            return Ok(());
+        }
+        let ledger = inner.ledger.clone();
+        inner.write(&self.path, &ledger, |_| Ok(()))
+    }
+
+    /// The digest of what was last reported under `name` in this stream.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn mark(&self, name: &str) -> Result<Option<Digest>, OutboxError> {
+        let mut inner = self.lock();
+        let mut read = || -> Result<_, redb::Error> {
+            let transaction = inner.database(&self.path)?.begin_read()?;
+            let value = transaction.open_table(MARKS)?.get(name)?;
+            Ok(value.and_then(|bytes| Some(Digest::from_bytes(bytes.value().try_into().ok()?))))
+        };
+        read().map_err(OutboxError::storage)
+    }
+
+    #[must_use]
+    pub fn stream(&self) -> StreamId {
+        self.lock().ledger.stream
+    }
+
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.lock().ledger.last_seq
+    }
+
+    #[must_use]
+    pub fn committed_seq(&self) -> u64 {
+        self.lock().ledger.committed
+    }
+
+    #[must_use]
+    pub fn downlink(&self) -> DownlinkPosition {
+        self.lock().ledger.downlink
+    }
+
+    #[must_use]
+    pub fn witness(&self) -> Option<Witness> {
+        self.lock().ledger.witness
+    }
+
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        self.lock().depth()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The collector acknowledges reports that this outbox never wrote: it is an old copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the collector has committed more reports than this outbox ever wrote; it is an old copy")]
+pub struct RolledBack;
+
+impl Inner {
+    fn depth(&self) -> Depth {
+        Depth {
+            reports: self.sizes.len() as u64,
+            bytes: self.sizes.iter().map(|size| u64::from(*size)).sum(),
+        }
+    }
+
+    fn database(&mut self, path: &Path) -> Result<&Database, redb::Error> {
+        if self.database.is_none() {
+            self.database = Some(Database::builder().set_cache_size(MEMORY_BYTES).open(path)?);
+        }
+        self.database.as_ref().ok_or(redb::Error::DatabaseClosed)
+    }
+
+    /// Writes `change`, what acks removed, and the ledger, as one.
+    fn write(
+        &mut self,
+        path: &Path,
+        ledger: &Ledger,
+        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), OutboxError> {
+        let committed = ledger.committed;
+        let database = self.database(path).map_err(OutboxError::storage)?;
+        let written = write(database, ledger, |transaction| {
+            let mut table = transaction.open_table(REPORTS)?;
+            table.retain_in(..=committed, |_, _| false)?;
+            drop(table);
+            change(transaction)
+        });
+        match written {
+            Ok(()) => {
+                self.ledger = ledger.clone();
+                self.unsaved = false;
+                Ok(())
+            }
+            Err(error) => {
+                self.database = None;
+                Err(error)
+            }
+        }
+    }
+}
+
+fn open_database(path: &Path) -> Result<Database, OutboxError> {
+    Database::builder().set_cache_size(MEMORY_BYTES).create(path).map_err(OutboxError::storage)
+}
+
+fn write(
+    database: &Database,
+    ledger: &Ledger,
+    change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), OutboxError> {
+    let write = || -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        change(&transaction)?;
+        transaction.open_table(LEDGER)?.insert((), ledger.to_bytes().as_slice())?;
+        Ok(transaction.commit()?)
+    };
+    write().map_err(OutboxError::storage)
+}
+
+fn load(database: &Database) -> Result<(Ledger, VecDeque<u32>), OutboxError> {
+    let read = || -> Result<_, redb::Error> {
+        let transaction = database.begin_read()?;
+        let ledger =
+            transaction.open_table(LEDGER)?.get(())?.and_then(|bytes| Ledger::from_bytes(bytes.value()));
+        let mut sizes = VecDeque::new();
+        for entry in transaction.open_table(REPORTS)?.iter()? {
+            let (_, envelope) = entry?;
+            sizes.push_back(u32::try_from(envelope.value().len()).unwrap_or(u32::MAX));
+        }
+        Ok((ledger, sizes))
+    };
+    let (ledger, sizes) = read().map_err(OutboxError::storage)?;
+    let ledger = ledger.ok_or(OutboxError::Damaged)?;
+    if ledger.last_seq - ledger.committed.min(ledger.last_seq) != sizes.len() as u64 {
+        return Err(OutboxError::Damaged);
+    }
+    Ok((ledger, sizes))
+}
