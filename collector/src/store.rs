@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod endpoints;
+pub mod evidence;
 pub mod files;
 pub mod hosts;
 pub mod incidents;

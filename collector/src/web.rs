@@ -23,9 +23,11 @@ mod serve;
 mod session;
 mod settings;
 mod sign_in;
-mod times;
+pub(crate) mod times;
 mod words;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -36,11 +38,13 @@ use axum::routing::{get, post};
 use sqlx::AnyPool;
 use wardwatch_policies::time::UnixMillis;
 
+use crate::clock;
 use crate::fleet::Fleet;
 use crate::store::Store;
+use crate::store::evidence::EvidenceDir;
 use crate::workflow::Workflow;
 
-pub use serve::serve;
+pub use serve::{serve, tls};
 
 /// What the page's endpoints share. Cheap to clone.
 #[derive(Clone)]
@@ -49,9 +53,18 @@ pub struct Web {
     /// Cookies are only for HTTPS.
     pub secure: bool,
     pub clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
+    pub evidence: EvidenceDir,
 }
 
 impl Web {
+    /// A page over this fleet, with evidence below the data folder. `secure`: it is served over HTTPS.
+    ///
+    /// # Errors
+    /// The evidence folder cannot be made.
+    pub fn new(fleet: Fleet, data_dir: &Path, secure: bool) -> io::Result<Self> {
+        Ok(Self { fleet, secure, clock: Arc::new(clock::now), evidence: EvidenceDir::open(data_dir)? })
+    }
+
     const fn store(&self) -> &Store {
         &self.fleet.store
     }

@@ -10,6 +10,9 @@ use axum::Router;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use hyper_util::rt::TokioTimer;
+use rustls::ServerConfig;
+
+use crate::authority::{AuthorityError, ServerCertificate};
 
 /// A client has this long to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -23,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(3);
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<ServerConfig>>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -47,4 +50,27 @@ pub async fn serve(
             server.serve(service).await
         }
     }
+}
+
+/// TLS 1.2 and later for browsers, with the collector's own certificate.
+///
+/// # Errors
+/// The certificate or its key cannot be used.
+pub fn tls(certificate: &ServerCertificate) -> Result<Arc<ServerConfig>, TlsError> {
+    let (chain, key) = certificate.load()?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The page cannot be served over HTTPS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("the server certificate cannot be read")]
+    Certificate(#[from] AuthorityError),
+    #[error("the server certificate cannot be used")]
+    Tls(#[from] rustls::Error),
 }

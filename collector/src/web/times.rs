@@ -17,7 +17,7 @@ pub(super) fn local(time: UnixMillis) -> String {
 }
 
 /// RFC 3339 in UTC, to the millisecond.
-pub(super) fn rfc3339(time: UnixMillis) -> String {
+pub(crate) fn rfc3339(time: UnixMillis) -> String {
     match Timestamp::from_millisecond(time.0) {
         Ok(time) => format!("{time:.3}"),
         Err(_) => format!("{} ms", time.0),

@@ -14,6 +14,7 @@ use wardwatch_collector::broker::{Broker, Config, Limits};
 use wardwatch_collector::enrol::Reachable;
 use wardwatch_collector::fleet::Fleet;
 use wardwatch_collector::registry::Registry;
+use wardwatch_collector::store::evidence::EvidenceDir;
 use wardwatch_collector::store::users::Role;
 use wardwatch_collector::store::{Store, units};
 use wardwatch_collector::web::accounts::{self, NewUser};
@@ -48,6 +49,7 @@ impl Site {
             fleet: fleet.clone(),
             secure: false,
             clock: Arc::new(move || UnixMillis(hand.load(Ordering::Relaxed))),
+            evidence: EvidenceDir::open(dir.path()).unwrap(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
