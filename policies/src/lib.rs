@@ -21,6 +21,7 @@ pub mod policy;
 pub mod procedure;
 pub mod secret;
 pub mod severity;
+pub mod shipped;
 pub mod text;
 pub mod time;
 pub mod unit;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rustix::fs::FileType;
 use wardwatch_policies::observation::{FileSeen, LinesSeen, Unreadable};
 use wardwatch_policies::policy::pattern::{LinePattern, PathPattern};
 use wardwatch_policies::secret;
@@ -16,6 +17,11 @@ pub(super) fn seen(
     let mut seen = Vec::new();
     for path in place.expand(pattern)? {
         if let Some(stat) = place.stat(path.as_bytes())? {
+            // A masked unit leads to `/dev/null`, whose mode says nothing of the folder that was asked about.
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            if pattern.is_wild() && matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+                continue;
+            }
             let (mode, uid, gid) = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid);
             seen.push(FileSeen { path, mode, uid, gid, group: groups.get(&gid).cloned() });
         }
