@@ -77,6 +77,15 @@ pub async fn create(db: &mut AnyConnection, user: &User, now: UnixMillis) -> Res
     Ok(())
 }
 
+/// Whether anybody may sign in at all.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn are_any(db: &AnyPool) -> Result<bool, sqlx::Error> {
+    let found: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(db).await?;
+    Ok(found > 0)
+}
+
 /// # Errors
 /// The database does not answer.
 pub async fn find(db: &AnyPool, name: &str) -> Result<Option<User>, sqlx::Error> {

@@ -82,6 +82,21 @@ pub async fn create(
     Ok(password)
 }
 
+/// The name of the user that a new collector begins with.
+pub const FIRST: &str = "admin";
+
+/// Makes the first user, if there is none yet; returns the password for the first sign-in.
+///
+/// # Errors
+/// The database fails.
+pub async fn first(fleet: &Fleet, now: UnixMillis) -> Result<Option<Zeroizing<String>>, AccountError> {
+    if users::are_any(fleet.store.reader()).await? {
+        return Ok(None);
+    }
+    let new = NewUser { name: FIRST.into(), display_name: String::new(), role: Role::Admin };
+    create(fleet, &Actor::LocalAdmin, new, now).await.map(Some)
+}
+
 /// Gives a user a new one-time password and ends his sessions.
 ///
 /// # Errors
