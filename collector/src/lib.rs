@@ -2,9 +2,12 @@
 //! through the city's response steps. The pure parts are `wardwatch-wire` and `wardwatch-incidents`; here is
 //! the shell of network, store and page around them.
 
+pub mod addresses;
 pub mod admin;
+pub mod api;
 pub mod authority;
 pub mod broker;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod decode;
@@ -13,6 +16,7 @@ pub mod fleet;
 pub mod ingest;
 pub mod logging;
 pub mod registry;
+pub mod service;
 pub mod silence;
 pub mod stopping;
 pub mod store;

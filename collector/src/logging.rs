@@ -1,5 +1,8 @@
-//! The program's log, on standard error.
+//! The program's log, on standard error, and its metrics.
 
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
@@ -14,4 +17,17 @@ pub fn start(level: &str) {
         .with(fmt::layer().with_writer(std::io::stderr).with_filter(filter))
         .with(RefusedHandshakes)
         .init();
+}
+
+/// Where the metrics are read. The first call begins to count.
+///
+/// # Errors
+/// Another part of the program counts already.
+pub fn metrics() -> Result<PrometheusHandle, BuildError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    Ok(HANDLE.get_or_init(|| handle).clone())
 }
