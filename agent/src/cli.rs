@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, BufWriter, IsTerminal};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -173,10 +173,11 @@ fn run_enrol(args: EnrolArgs) -> Result<ExitCode> {
     let source = args.string_file.map_or(enrol::Source::StandardInput, enrol::Source::File);
     let enrolled = runtime()?.block_on(enrol::run(&state, &source))?;
     let identity = &enrolled.identity;
-    println!("enrolled as {} ({}, unit {})", identity.agent, identity.kind, identity.unit);
+    let mut text = format!("enrolled as {} ({}, unit {})\n", identity.agent, identity.kind, identity.unit);
     if enrolled.pending {
-        println!("a person must approve it on the collector's page before its reports count");
+        text.push_str("a person must approve it on the collector's page before its reports count\n");
     }
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -185,10 +186,20 @@ fn run_status(args: &StatusArgs) -> Result<ExitCode> {
     let status = status::load(&state.status())?;
     let running = matches!(state.lock(), Err(StateError::Locked(_)));
     match args.output {
-        Output::Table => print!("{}", status::table(&status, running)),
-        Output::Json => println!("{}", status::json(&status, running)?),
+        Output::Table => print(&status::table(&status, running))?,
+        Output::Json => print(&(status::json(&status, running)? + "\n"))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// To standard output. Whoever closes it early has read enough.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("standard output cannot be written")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// To standard error; `WARDWATCH_LOG` chooses how much, as in `debug` or `warn`.

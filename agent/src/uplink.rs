@@ -236,6 +236,7 @@ impl Uplink {
         session.heard = true;
         let now = self.clock.uptime();
         let ack = &downlink.body;
+        tracing::debug!(committed = ack.committed, resend_from = ack.resend_from, "ack");
         if let Some(place) = session.nonces.iter().position(|nonce| Some(*nonce) == ack.nonce) {
             self.clock.prove(downlink.sent);
             session.nonces.drain(..=place);
