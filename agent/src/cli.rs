@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::check;
 use crate::config::{self, Config};
 use crate::cycle;
 use crate::enrol;
@@ -43,6 +44,8 @@ enum Command {
     Status(StatusArgs),
     /// Hash what can be run below some paths; keep a baseline or compare with one. Needs no collector.
     Scan(ScanArgs),
+    /// Evaluate policies on this machine or below a mounted root. Needs no collector.
+    Check(CheckArgs),
 }
 
 #[derive(Args)]
@@ -97,6 +100,18 @@ struct ScanArgs {
     output: Output,
 }
 
+#[derive(Args)]
+struct CheckArgs {
+    /// Policy files, or names of shipped policies: office-pc-linux, camera-recorder.
+    #[arg(required = true, value_name = "POLICY")]
+    policies: Vec<String>,
+    /// The root of the system to look at. Exit code 1 if any check failed.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Table,
@@ -136,6 +151,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         }
         Command::Status(args) => run_status(&args),
         Command::Scan(args) => run_scan(args),
+        Command::Check(args) => run_check(args),
     }
 }
 
@@ -237,6 +253,18 @@ fn run_scan(args: ScanArgs) -> Result<ExitCode> {
             tracing::warn!("stopped before all was looked at; what was printed is true but not all of it");
             ExitCode::from(NOT_DONE)
         }
+    })
+}
+
+fn run_check(args: CheckArgs) -> Result<ExitCode> {
+    let form = match args.output {
+        Output::Table => scan::Form::Table,
+        Output::Json => scan::Form::Json,
+    };
+    let request = check::Request { policies: args.policies, root: args.root, form };
+    Ok(match check::run(&request, &mut BufWriter::new(io::stdout().lock()))? {
+        check::Outcome::NoneFailed => ExitCode::SUCCESS,
+        check::Outcome::SomeFailed => ExitCode::from(BAD),
     })
 }
 

@@ -5,6 +5,7 @@
 //! only module that knows which system it runs on.
 
 pub mod cache;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,5 +1,7 @@
 //! Keeps evidence small: so many entries a check, so many bytes each.
 
+use std::borrow::Cow;
+
 use crate::verdict::Evidence;
 
 const MAX_ENTRIES: usize = 12;
@@ -25,10 +27,17 @@ pub(super) fn bounded(mut evidence: Vec<Evidence>) -> Vec<Evidence> {
     evidence
 }
 
-/// The text as it is, or its beginning with `…`, cut at a character.
+/// The text as it is, or its beginning with `…`, cut at a character. Control characters, which could steer a
+/// terminal, stand escaped.
 pub(super) fn shorten(text: &str, max_bytes: usize) -> String {
+    let text = if text.contains(char::is_control) {
+        let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        Cow::Owned(text.chars().map(escape).collect())
+    } else {
+        Cow::Borrowed(text)
+    };
     if text.len() <= max_bytes {
-        return text.to_owned();
+        return text.into_owned();
     }
     let cut = text.floor_char_boundary(max_bytes - '…'.len_utf8());
     format!("{}…", &text[..cut])

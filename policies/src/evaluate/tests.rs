@@ -132,6 +132,11 @@ fn evidence_is_bounded_and_cut_at_a_character() {
 }
 
 #[test]
+fn control_characters_of_a_file_do_not_reach_a_terminal() {
+    assert_eq!(evidence::shorten("a\u{1b}[2Jb\n", 50), "a\\u{1b}[2Jb\\n");
+}
+
+#[test]
 fn a_secret_value_is_hidden_in_evidence() {
     let policy = policy(
         "condition = { probe = \"key\", path = \"/etc/x\", format = \"shell\", key = \"WIFI_PSK\", ne = \"12345678\" }",

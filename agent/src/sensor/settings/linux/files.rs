@@ -49,11 +49,10 @@ pub(super) fn lines(
     let mut seen = Vec::new();
     for path in place.expand(pattern)? {
         let Some(text) = place.text(path.as_bytes())? else { continue };
-        let first = text
-            .lines()
-            .enumerate()
-            .find(|(_, text)| line.is_match(text))
-            .map(|(index, text)| (index + 1, secret::masked(text.trim())));
+        let first = text.lines().enumerate().find(|(_, text)| line.is_match(text)).map(|(index, text)| {
+            let words: Vec<_> = text.split_whitespace().collect();
+            (index + 1, secret::masked(&words.join(" ")))
+        });
         seen.push(LinesSeen { path, first });
     }
     Ok(seen)
