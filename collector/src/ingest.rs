@@ -56,8 +56,8 @@ struct Part {
     endpoint: Arc<Endpoint>,
     standing: Standing,
     nonce: Option<Nonce>,
-    /// The stream of the last heartbeat, for an agent none of whose reports is committed.
-    heartbeat_stream: Option<StreamId>,
+    /// The stream that the agent speaks of, to answer about while none of its reports is committed.
+    asked: Option<StreamId>,
     resend_from: Option<u64>,
     forked: bool,
 }
@@ -133,17 +133,13 @@ impl Ingest {
             let agent = endpoint.id.clone();
             if !parts.contains_key(&agent) {
                 // Removed between the registry's answer and this transaction: nothing of it counts.
-                let Some(standing) = reports::standing(&mut tx, &agent).await? else { continue };
+                let Some(standing) = reports::standing(&mut tx, &agent).await? else {
+                    refused(&agent, "not-active", "the endpoint may not report any more");
+                    continue;
+                };
                 parts.insert(
                     agent.clone(),
-                    Part {
-                        endpoint,
-                        standing,
-                        nonce: None,
-                        heartbeat_stream: None,
-                        resend_from: None,
-                        forked: false,
-                    },
+                    Part { endpoint, standing, nonce: None, asked: None, resend_from: None, forked: false },
                 );
             }
             let Some(part) = parts.get_mut(&agent) else { continue };
@@ -173,7 +169,7 @@ impl Ingest {
     fn ack(&self, agent: &AgentId, part: &Part, witness: Witness, now: UnixMillis) -> Option<Envelope> {
         let current = part.standing.progress.current;
         let body = Ack {
-            stream: current.map(|c| c.stream).or(part.heartbeat_stream)?,
+            stream: current.map(|c| c.stream).or(part.asked)?,
             committed: current.map_or(0, |c| c.committed),
             resend_from: part.resend_from,
             nonce: part.nonce,
@@ -207,15 +203,17 @@ impl Ingest {
                     reports::keep_clocks(db, &agent, &report.time, None).await?;
                     findings.extend(apply::apply(db, &agent, &mut part.standing, report, now).await?);
                     part.standing.progress = Progress::after(&position, *digest);
-                    part.resend_from = None;
                     metrics::counter!("wardwatch_reports_committed_total").increment(1);
                     next = self.parking.take_next(&agent, position.stream, position.seq + 1);
+                    let waits = next.is_none() && self.parking.has_waiting(&agent);
+                    part.resend_from = waits.then_some(position.seq + 1);
                 }
                 Placement::Repeated => {
                     metrics::counter!("wardwatch_reports_repeated_total").increment(1);
                 }
                 Placement::Ahead { resend_from } => {
                     part.resend_from = Some(resend_from);
+                    part.asked = Some(position.stream);
                     self.parking.park(&agent, signed);
                 }
                 Placement::Fork => {
@@ -248,7 +246,7 @@ async fn heartbeat_heard(
     reports::keep_clocks(db, agent, &heartbeat.time, Some(heartbeat.outbox_reports)).await?;
     let mut findings = heard(part, now);
     part.nonce = Some(heartbeat.nonce);
-    part.heartbeat_stream = Some(heartbeat.stream);
+    part.asked = Some(heartbeat.stream);
     if contact == Contact::Returned {
         refused(&part.endpoint.id, "cloned", "two agents run with one identity");
         findings.push(Finding::IdentityCloned);

@@ -37,7 +37,11 @@ pub async fn watch(fleet: Fleet, stopped: watch::Receiver<bool>) {
     }
 }
 
-async fn look(fleet: &Fleet, began: UnixMillis, now: UnixMillis) -> Result<(), sqlx::Error> {
+/// Looks once, at `now`, with a collector that has been there since `began`.
+///
+/// # Errors
+/// The database fails.
+pub async fn look(fleet: &Fleet, began: UnixMillis, now: UnixMillis) -> Result<(), sqlx::Error> {
     let thresholds = &detection::city().silence;
     for endpoint in fleet.registry.all() {
         if endpoint.state != State::Active {

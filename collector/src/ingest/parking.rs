@@ -36,19 +36,22 @@ impl Parking {
         true
     }
 
-    /// Takes out the report that is next in its stream, if it waits. Whatever waits before it is let go.
+    /// Takes out the report that is next in its stream, if it waits. Whatever waits before it or in another
+    /// stream is let go.
     pub(super) fn take_next(&mut self, agent: &AgentId, stream: StreamId, seq: u64) -> Option<SignedReport> {
         let waiting = self.agents.get_mut(agent)?;
-        let later = waiting.split_off(&(stream, seq));
-        self.bytes -= waiting.values().map(|report| report.size).sum::<usize>();
-        *waiting = later;
+        let before: usize = waiting.values().map(|report| report.size).sum();
+        waiting.retain(|(waits_in, number), _| *waits_in == stream && *number >= seq);
         let next = waiting.remove(&(stream, seq));
-        if let Some(report) = &next {
-            self.bytes -= report.size;
-        }
+        self.bytes -= before - waiting.values().map(|report| report.size).sum::<usize>();
         if waiting.is_empty() {
             self.agents.remove(agent);
         }
         next
+    }
+
+    /// Whether any report of this agent waits.
+    pub(super) fn has_waiting(&self, agent: &AgentId) -> bool {
+        self.agents.contains_key(agent)
     }
 }

@@ -47,14 +47,14 @@ impl Link {
     }
 }
 
-/// Reads an endpoint's standing; `None` if there is no such endpoint.
+/// Reads an endpoint's standing; `None` if there is no such endpoint, or it may not report.
 ///
 /// # Errors
 /// The database fails, or holds what this program did not write.
 pub async fn standing(db: &mut AnyConnection, endpoint: &AgentId) -> Result<Option<Standing>, sqlx::Error> {
     let row = sqlx::query(
         "select stream, committed, last_digest, inventory_complete, downlink_epoch, downlink_seq, link, \
-         last_seen, instances from endpoints where id = $1",
+         last_seen, instances from endpoints where id = $1 and state = 'active'",
     )
     .bind(endpoint.as_str())
     .fetch_optional(db)

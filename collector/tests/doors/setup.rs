@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use ed25519_dalek::SigningKey;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rcgen::{CertificateParams, KeyPair};
 use rumqttc::{
@@ -47,6 +48,11 @@ pub(crate) fn refused(door: &str, reason: &str) -> u64 {
 
 pub(crate) fn id(text: &str) -> AgentId {
     text.parse().unwrap()
+}
+
+/// Signs the reports of every agent here.
+pub(crate) fn report_key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
 }
 
 /// A key and the certificate for it.
@@ -123,21 +129,34 @@ impl Doors {
     }
 
     pub(crate) fn register(&self, agent: &str, identity: &Identity, state: State) {
-        self.registry.put(Endpoint {
+        self.registry.put(Self::endpoint(agent, identity, state));
+    }
+
+    pub(crate) fn endpoint(agent: &str, identity: &Identity, state: State) -> Endpoint {
+        Endpoint {
             id: id(agent),
             unit: "phuong-1".parse().unwrap(),
             kind: "office-pc".parse().unwrap(),
             hostname: agent.to_owned(),
             state,
             serial: identity.serial.clone(),
-            report_key: ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key(),
+            report_key: report_key().verifying_key(),
             enrolled: NOW,
-        });
+        }
     }
 
     pub(crate) fn options(&self, client_id: &str, identity: Option<&Identity>) -> MqttOptions {
-        let mut options = MqttOptions::new(client_id, "127.0.0.1", self.broker.address().port());
-        let tls = tls(self.authority.ca(), identity);
+        Self::options_of(&self.authority, &self.broker, client_id, identity)
+    }
+
+    pub(crate) fn options_of(
+        authority: &Authority,
+        broker: &Broker,
+        client_id: &str,
+        identity: Option<&Identity>,
+    ) -> MqttOptions {
+        let mut options = MqttOptions::new(client_id, "127.0.0.1", broker.address().port());
+        let tls = tls(authority.ca(), identity);
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls))));
         options.set_max_packet_size(1 << 20, 1 << 24);
         options
