@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::host::HostFacts;
-use wardwatch_wire::downlink::{Action, Command};
+use wardwatch_policies::verdict::PolicyResults;
+use wardwatch_wire::downlink::Action;
 use wardwatch_wire::report::{Body, InstanceId, StopReason, StreamId};
 
 use crate::cache::Cache;
@@ -26,6 +28,7 @@ use crate::status::{self, Board};
 use crate::tls;
 use crate::uplink::{Event, LinkState, Uplink};
 
+mod checks;
 mod files;
 mod teller;
 
@@ -34,6 +37,8 @@ use files::{FilesThread, Order, Parts};
 const MARK_HOST: &str = "host";
 /// The stream that the file cache belongs to.
 const NOTE_STREAM: &str = "stream";
+/// After verdicts could not be written down.
+const CHECK_RETRY: Duration = Duration::from_secs(60);
 const HOST_EVERY: Duration = Duration::from_secs(3600);
 /// How long a stopping agent waits for its last reports to arrive.
 const FAREWELL: Duration = Duration::from_millis(1500);
@@ -136,16 +141,30 @@ impl Agent {
         tracing::info!(agent = %self.identity.agent, unit = %self.identity.unit, "the agent runs");
         let mut refresh = interval(STATUS_EVERY);
         let mut host_due = Instant::now();
+        let mut check_due = Instant::now();
+        let mut checking = JoinSet::new();
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                Some(event) = events.recv() => self.obey(event),
+                Some(event) = events.recv() => if self.obey(event) {
+                    check_due = Instant::now();
+                },
                 Ok(()) = link.changed() => self.note_status(&link.borrow_and_update().clone()),
                 _ = refresh.tick() => self.note_status(&link.borrow().clone()),
                 () = sleep_until(host_due) => {
                     self.tell_host();
                     host_due = Instant::now() + HOST_EVERY;
+                }
+                () = sleep_until(check_due), if checking.is_empty() => {
+                    let kind = self.identity.kind;
+                    checking.spawn_blocking(move || checks::evaluate(kind));
+                    check_due = Instant::now() + random::jittered(self.config.check_every);
+                }
+                Some(Ok(results)) = checking.join_next() => {
+                    if !self.tell_checks(&results) {
+                        check_due = Instant::now() + CHECK_RETRY;
+                    }
                 }
             }
         }
@@ -183,19 +202,36 @@ impl Agent {
         })
     }
 
-    fn obey(&mut self, event: Event) {
-        match event {
-            Event::RolledBack => self.begin_stream(StreamReason::StateRolledBack),
-            Event::Command(command) => self.obey_command(&command),
+    /// Does what the collector asks for; says whether the policies are to be evaluated.
+    fn obey(&mut self, event: Event) -> bool {
+        let command = match event {
+            Event::Command(command) => command,
+            Event::RolledBack => {
+                self.begin_stream(StreamReason::StateRolledBack);
+                return true;
+            }
+        };
+        match respond::judge(&command, &self.config.allowed, self.clock.proved()) {
+            Ok(Action::Rescan) => {
+                self.files.order(Order::Rescan);
+                false
+            }
+            Ok(Action::Recheck) => true,
+            Err(reason) => {
+                tracing::warn!(command = command.id.0, "a command is not run: {reason}");
+                false
+            }
         }
     }
 
-    fn obey_command(&mut self, command: &Command) {
-        match respond::judge(command, &self.config.allowed, self.clock.proved()) {
-            Ok(Action::Rescan) => self.files.order(Order::Rescan),
-            Ok(Action::Recheck) => self.tell_host(),
-            Err(reason) => tracing::warn!(command = command.id.0, "a command is not run: {reason}"),
+    /// Tells what differs; says whether it could.
+    fn tell_checks(&self, results: &[PolicyResults]) -> bool {
+        self.board.update(|status| status.policies = checks::count(results));
+        let told = checks::tell(&self.outbox, results);
+        if let Err(error) = &told {
+            tracing::warn!("the verdicts are not told yet: {error}");
         }
+        told.is_ok()
     }
 
     fn begin_stream(&mut self, reason: StreamReason) {
