@@ -9,11 +9,15 @@ mod address;
 mod alerts;
 mod assets;
 mod catalogue;
+mod chronicle;
 mod endpoints;
 mod error;
+mod evidence;
 mod form;
+mod incidents;
 pub mod language;
 mod live;
+mod log;
 mod overview;
 mod page;
 mod password;
@@ -24,6 +28,7 @@ mod session;
 mod settings;
 mod sign_in;
 pub(crate) mod times;
+mod upload;
 mod words;
 
 use std::io;
@@ -31,6 +36,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::from_fn;
 use axum::response::Response;
@@ -96,6 +102,18 @@ pub fn router(web: Web) -> Router {
         .route("/alerts/{id}/close", post(alerts::act::close))
         .route("/alerts/{id}/silence", post(alerts::act::silence))
         .route("/alerts/{id}/raise", post(alerts::act::raise))
+        .route("/alerts/{id}/attach", post(alerts::act::attach))
+        .route("/incidents", get(incidents::list).post(incidents::raise))
+        .route("/incidents/{id}", get(incidents::show::show))
+        .route("/incidents/{id}/seriousness", post(incidents::act::assess))
+        .route(
+            "/incidents/{id}/steps/{step}/complete",
+            post(incidents::act::complete).layer(DefaultBodyLimit::max(upload::MAX_UPLOAD_BYTES)),
+        )
+        .route("/incidents/{id}/steps/{step}/not-applicable", post(incidents::act::mark_not_applicable))
+        .route("/incidents/{id}/steps/{step}/reopen", post(incidents::act::reopen))
+        .route("/evidence/{digest}", get(evidence::download))
+        .route("/log", get(log::list))
         .route("/endpoints", get(endpoints::list))
         .route("/endpoints/{id}", get(endpoints::show))
         .route("/endpoints/{id}/approve", post(endpoints::act::approve))

@@ -2,6 +2,8 @@
 
 #[path = "page/alerts.rs"]
 mod alerts;
+#[path = "page/incidents.rs"]
+mod incidents;
 #[path = "page/record.rs"]
 mod record;
 #[path = "page/signing_in.rs"]

@@ -16,6 +16,7 @@ use super::error::Fault;
 use super::language::Key;
 use super::page::{self, Page, Section};
 use super::rows::alerts::{self, Alert, AlertFilter, AlertState};
+use super::rows::incidents::{self, IncidentRow};
 use super::rows::{Paged, Slice};
 use super::words::{self, Side};
 
@@ -79,6 +80,8 @@ struct AlertPage {
     rule: RuleWords,
     why: Why,
     alert: Alert,
+    /// Where it could be added.
+    open_incidents: Vec<IncidentRow>,
 }
 
 /// What the alert rests on, in the parts the page shows.
@@ -98,7 +101,8 @@ pub(super) async fn show(State(web): State<Web>, page: Page, At(id): At<i64>) ->
     let summary = words::finding(page.language, &alert.finding);
     let rule = catalogue::rule(page.language, &alert.rule);
     let why = why(&page, &alert.finding);
-    page::show(&AlertPage { page: page.of(Section::Alerts), summary, rule, why, alert })
+    let open_incidents = incidents::list(web.db(), true, Slice { number: 1, size: 100 }).await?.rows;
+    page::show(&AlertPage { page: page.of(Section::Alerts), summary, rule, why, alert, open_incidents })
 }
 
 fn why(page: &Page, finding: &Finding) -> Why {

@@ -33,6 +33,11 @@ impl Fields {
     pub(super) fn trimmed(&self, name: &str) -> &str {
         self.raw(name).trim()
     }
+
+    /// All values under one name, as check boxes send them.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// A form from one of this visitor's own pages.

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Redirect;
-use wardwatch_incidents::change::{Actor, AlertId};
+use wardwatch_incidents::change::{Actor, AlertId, IncidentId};
 use wardwatch_incidents::operate::Raise;
 use wardwatch_policies::text::Language;
 use wardwatch_policies::time::UnixMillis;
@@ -57,5 +57,17 @@ pub(in crate::web) async fn raise(
     };
     let actor = Actor::User(form.visitor.user);
     let incident = web.workflow().raise(&actor, raise, &[AlertId(id)], web.now()).await?;
+    Ok(Redirect::to(&format!("/incidents/{incident}")))
+}
+
+/// Adds the alert to an incident that is already being worked on.
+pub(in crate::web) async fn attach(
+    State(web): State<Web>,
+    At(id): At<i64>,
+    form: SignedForm,
+) -> Result<Redirect, Fault> {
+    let incident = form.fields.trimmed("incident").parse();
+    let incident: IncidentId = incident.map_err(|_| Fault::BadRequest(Key("fault-bad-request")))?;
+    web.workflow().attach(&Actor::User(form.visitor.user), incident, AlertId(id), web.now()).await?;
     Ok(Redirect::to(&format!("/incidents/{incident}")))
 }
