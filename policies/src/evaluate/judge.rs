@@ -77,7 +77,7 @@ impl Answer {
 }
 
 fn expected(text: String, wanted: bool) -> String {
-    if wanted { text } else { format!("not: {text}") }
+    if wanted { text } else { format!("not {text}") }
 }
 
 fn unknown(probe: &Probe, reason: &Unreadable) -> Judgement {

@@ -95,6 +95,14 @@ fn a_file_that_is_too_large_is_refused_unread() {
 }
 
 #[test]
+fn the_example_of_the_reference_is_a_policy() {
+    let reference = include_str!("../../../docs/policies.md");
+    let example = reference.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let policy = parse("example.toml", example).unwrap_or_else(|defects| panic!("{defects}"));
+    assert_eq!(policy.id.as_str(), "ward-desk");
+}
+
+#[test]
 fn columns_count_characters_not_bytes() {
     let Defects(defects) = parse("p.toml", "title = { vi = \"Phường Vĩnh Nguyên\", en = 5 }").unwrap_err();
     let number = defects.iter().find(|defect| defect.problem.contains("whole number")).unwrap();
