@@ -6,12 +6,15 @@
 use std::path::Path;
 
 use redb::{Database, ReadableDatabase, TableDefinition};
+use wardwatch_wire::report::StreamId;
 
 use crate::sensor::binaries::record::Record;
 
 /// Paths as bytes.
 const FILES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("files");
 const NOTES: TableDefinition<&str, &[u8]> = TableDefinition::new("notes");
+/// The stream in which the files were told.
+const NOTE_STREAM: &str = "stream";
 /// redb would take up to 1 GiB.
 const MEMORY_BYTES: usize = 4 * 1024 * 1024;
 
@@ -91,15 +94,23 @@ impl Cache {
         write().map_err(failed("written"))
     }
 
-    /// Forgets everything.
+    /// Whether what stands here was told in this stream.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn is_of(&self, stream: StreamId) -> Result<bool, CacheError> {
+        Ok(self.note(NOTE_STREAM)?.is_some_and(|known| known == stream.0))
+    }
+
+    /// Forgets everything: nothing was told in this stream yet.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn clear(&self) -> Result<(), CacheError> {
+    pub fn begin_stream(&self, stream: StreamId) -> Result<(), CacheError> {
         let write = || -> Result<_, redb::Error> {
             let transaction = self.database.begin_write()?;
             transaction.delete_table(FILES)?;
-            transaction.delete_table(NOTES)?;
+            transaction.open_table(NOTES)?.insert(NOTE_STREAM, stream.0.as_slice())?;
             Ok(transaction.commit()?)
         };
         write().map_err(failed("cleared"))

@@ -35,8 +35,6 @@ mod teller;
 use files::{FilesThread, Order, Parts};
 
 const MARK_HOST: &str = "host";
-/// The stream that the file cache belongs to.
-const NOTE_STREAM: &str = "stream";
 /// After verdicts could not be written down.
 const CHECK_RETRY: Duration = Duration::from_secs(60);
 const HOST_EVERY: Duration = Duration::from_secs(3600);
@@ -105,8 +103,7 @@ fn open_cache(state: &StateDir, outbox: &Outbox) -> Result<Cache> {
             Cache::open(&path)?
         }
     };
-    let of_stream = cache.note(NOTE_STREAM)?;
-    if of_stream.as_deref() == Some(outbox.stream().0.as_slice()) {
+    if cache.is_of(outbox.stream())? {
         return Ok(cache);
     }
     let told_nothing_yet = outbox.last_seq() <= 1;
@@ -114,8 +111,7 @@ fn open_cache(state: &StateDir, outbox: &Outbox) -> Result<Cache> {
         tracing::warn!(known, "the file cache is not of this stream; a new stream begins");
         outbox.restart(StreamId(random::bytes()?), StreamReason::StateLost)?;
     }
-    cache.clear()?;
-    cache.set_note(NOTE_STREAM, &outbox.stream().0)?;
+    cache.begin_stream(outbox.stream())?;
     Ok(cache)
 }
 

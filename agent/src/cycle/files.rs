@@ -34,6 +34,8 @@ use crate::sensor::binaries::watch::Notice;
 use crate::status::Board;
 
 mod dirty;
+#[cfg(test)]
+mod tests;
 mod watching;
 
 use dirty::Dirty;
@@ -231,6 +233,8 @@ impl Files {
         if overflow {
             tracing::warn!("the system dropped notices of changes; all files are looked at again");
             self.blind_since.get_or_insert(self.heard);
+            // All of it is looked at anyway.
+            self.dirty = Dirty::default();
             self.next_sweep = Instant::now();
         }
         self.heard = now;

@@ -66,7 +66,7 @@ impl Teller {
         self.waiting.clear();
         self.waiting_bytes = 0;
         self.stream = self.outbox.stream();
-        self.cache.clear()
+        self.cache.begin_stream(self.stream)
     }
 
     /// What was told last of a path, or is about to be.
