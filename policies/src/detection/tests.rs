@@ -143,10 +143,23 @@ fn only_a_pass_and_being_heard_close() {
 
 #[test]
 fn a_failed_check_takes_the_severity_of_its_policy() {
-    let rule = rule_for(&check(None, Verdict::Fail)).unwrap();
+    let rule = rule_for(&check(Some(Verdict::Pass), Verdict::Fail)).unwrap();
     let Then::Alert { severity, .. } = &rule.then else { panic!("a failed check raises an alert") };
     assert_eq!(severity.resolve(Some(Severity::Critical)), Severity::Critical);
     assert_eq!(severity.resolve(None), Severity::Medium);
+}
+
+#[test]
+fn what_was_never_in_order_is_an_alert_only_where_it_is_grave() {
+    let first = check(None, Verdict::Fail);
+    let rule = |severity| {
+        let subject =
+            Subject { finding: &first, kind: EndpointKind::OfficePc, check_severity: Some(severity) };
+        city().matching(subject).map(|rule| rule.id.as_str())
+    };
+    assert_eq!(rule(Severity::Medium), None);
+    assert_eq!(rule(Severity::High), Some("check-failed-grave"));
+    assert_eq!(id_for(&check(Some(Verdict::Pass), Verdict::Fail)), Some("check-failed"));
 }
 
 #[test]
