@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::path::EndpointPath;
-use crate::policy::pattern::{LinePattern, PathPattern};
+use crate::policy::pattern::{InvalidPattern, LinePattern, PathPattern};
 
 /// One thing to read. Several probes may share one reading.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +72,12 @@ pub enum Protocol {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(pub String);
+
+impl From<InvalidPattern> for Unreadable {
+    fn from(error: InvalidPattern) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// What was read for each reading.
 pub type Observations = BTreeMap<Reading, Result<Observation, Unreadable>>;

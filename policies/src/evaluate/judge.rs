@@ -11,6 +11,7 @@ use crate::observation::{
     KeySeen, KeySource, Mount, Observation, Observations, Protocol, ServiceSeen, ServiceState, Socket,
     Unreadable,
 };
+use crate::policy::pattern::InvalidPattern;
 use crate::policy::probe::{Comparison, Probe};
 use crate::secret::is_secret_key;
 use crate::verdict::Evidence;
@@ -21,7 +22,17 @@ pub(super) fn judge(probe: &Probe, observations: &Observations, wanted: bool) ->
         Some(Err(reason)) => return unknown(probe, reason),
         None => return unknown(probe, &Unreadable("it was not read".into())),
     };
-    let answer = match (probe, observation) {
+    if let (Probe::Accounts(rule), Observation::Accounts(seen)) = (probe, observation) {
+        return accounts::judge(rule, seen, wanted);
+    }
+    match answer(probe, observation) {
+        Ok(answer) => answer.into_judgement(wanted),
+        Err(reason) => unknown(probe, &reason),
+    }
+}
+
+fn answer(probe: &Probe, observation: &Observation) -> Result<Answer, Unreadable> {
+    Ok(match (probe, observation) {
         (Probe::File { path }, Observation::Files(seen)) => files::exists(path, seen),
         (Probe::Mode { path, no_more_than, if_absent }, Observation::Files(seen)) => {
             files::mode(path, *no_more_than, *if_absent, seen)
@@ -33,25 +44,20 @@ pub(super) fn judge(probe: &Probe, observations: &Observations, wanted: bool) ->
             files::content(path, line, *if_absent, seen)
         }
         (Probe::Key { source, expected, default }, Observation::Key(seen)) => {
-            key(source, expected, default.as_deref(), seen)
+            key(source, expected, default.as_deref(), seen)?
         }
         (Probe::Sysctl { name, expected }, Observation::Sysctl(value)) => {
-            sysctl(name, expected, value.as_deref())
+            sysctl(name, expected, value.as_deref())?
         }
         (Probe::Mount { point, options }, Observation::Mounts(mounts)) => mount(point, options, mounts),
         (Probe::Package { name }, Observation::Package(version)) => package(name, version.as_deref()),
-        (Probe::Service { name, is }, Observation::Service(seen)) => match service(name, *is, seen) {
-            Ok(answer) => answer,
-            Err(reason) => return unknown(probe, &reason),
-        },
-        (Probe::Accounts(rule), Observation::Accounts(seen)) => return accounts::judge(rule, seen, wanted),
+        (Probe::Service { name, is }, Observation::Service(seen)) => service(name, *is, seen)?,
         (Probe::Listening { port, protocol }, Observation::Sockets(sockets)) => {
             listening(*port, *protocol, sockets)
         }
         (Probe::Process { name }, Observation::Processes(running)) => process(name, running),
-        _ => return unknown(probe, &Unreadable("the sensor answered another question".into())),
-    };
-    answer.into_judgement(wanted)
+        _ => return Err(Unreadable("the sensor answered another question".into())),
+    })
 }
 
 /// What a probe found, and how that is said to a person.
@@ -119,27 +125,32 @@ fn port_subject(port: u16, protocol: Option<Protocol>) -> String {
     protocol.map_or_else(|| format!("port {port}"), |protocol| format!("port {port}/{}", protocol.as_str()))
 }
 
-fn key(source: &KeySource, comparison: &Comparison, default: Option<&str>, seen: &KeySeen) -> Answer {
+fn key(
+    source: &KeySource,
+    comparison: &Comparison,
+    default: Option<&str>,
+    seen: &KeySeen,
+) -> Result<Answer, InvalidPattern> {
     let (holds, found) = match (&seen.value, default) {
         (Some(seen), _) => {
             let value = if is_secret_key(&source.key) { "(hidden)" } else { &seen.value };
-            (comparison.holds(&seen.value), format!("{value} ({}:{})", seen.path, seen.line))
+            (comparison.holds(&seen.value)?, format!("{value} ({}:{})", seen.path, seen.line))
         }
-        (None, Some(default)) => (comparison.holds(default), format!("not set; the default is {default}")),
+        (None, Some(default)) => (comparison.holds(default)?, format!("not set; the default is {default}")),
         (None, None) if seen.files.is_empty() => (false, "no such file".into()),
         (None, None) => (false, "not set".into()),
     };
-    Answer { holds, subject: key_subject(source), expected: comparison.to_string(), found }
+    Ok(Answer { holds, subject: key_subject(source), expected: comparison.to_string(), found })
 }
 
-fn sysctl(name: &str, comparison: &Comparison, value: Option<&str>) -> Answer {
-    Answer {
-        holds: value.is_some_and(|value| comparison.holds(value)),
+fn sysctl(name: &str, comparison: &Comparison, value: Option<&str>) -> Result<Answer, InvalidPattern> {
+    Ok(Answer {
+        holds: value.map_or(Ok(false), |value| comparison.holds(value))?,
         subject: format!("sysctl {name}"),
         expected: comparison.to_string(),
         found: value
             .map_or_else(|| "this kernel has no such setting".into(), |value| value.trim().to_owned()),
-    }
+    })
 }
 
 fn mount(point: &str, options: &[String], mounts: &[Mount]) -> Answer {
@@ -215,11 +226,11 @@ fn process(name: &str, running: &[String]) -> Answer {
     // The kernel keeps the first 15 bytes of a name.
     const KERNEL_NAME_BYTES: usize = 15;
     let kept = &name.as_bytes()[..name.len().min(KERNEL_NAME_BYTES)];
-    let count = running.iter().filter(|process| process.as_bytes() == kept).count();
+    let runs = running.iter().any(|process| process.as_bytes() == kept);
     Answer {
-        holds: count > 0,
+        holds: runs,
         subject: format!("process {name}"),
         expected: "running".into(),
-        found: if count > 0 { format!("running ({count})") } else { "not running".into() },
+        found: if runs { "running".into() } else { "not running".into() },
     }
 }

@@ -1,13 +1,16 @@
 //! Patterns of the policy language, valid by construction: regular expressions over lines, and paths with `*`.
 
-use std::cmp::Ordering;
 use std::fmt;
 
-use regex::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 
-/// A regular expression that is tried on one line or one value. Its compiled size is bounded.
-#[derive(Clone)]
-pub struct LinePattern(Regex);
+/// A regular expression that is tried on one line or one value. It was compiled once to see that it is valid and
+/// small; it is kept as text, since a policy has dozens and an agent has little memory.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinePattern(String);
+
+/// A [`LinePattern`] ready for use.
+pub struct LineMatcher(Regex);
 
 impl LinePattern {
     /// The longest expression that is accepted, in bytes.
@@ -25,12 +28,23 @@ impl LinePattern {
                 Self::MAX_BYTES
             )));
         }
-        RegexBuilder::new(text)
+        let pattern = Self(text.to_owned());
+        pattern.matcher()?;
+        Ok(pattern)
+    }
+
+    /// Compiles the expression. Classes such as `\w` and `\s`, and case, are those of ASCII.
+    ///
+    /// # Errors
+    /// None for a pattern that was parsed by the same version of this crate.
+    pub fn matcher(&self) -> Result<LineMatcher, InvalidPattern> {
+        RegexBuilder::new(&self.0)
+            .unicode(false)
             .size_limit(Self::MAX_COMPILED_BYTES)
             .dfa_size_limit(Self::MAX_COMPILED_BYTES)
             .nest_limit(32)
             .build()
-            .map(Self)
+            .map(LineMatcher)
             .map_err(|error| match error {
                 regex::Error::CompiledTooBig(limit) => {
                     InvalidPattern(format!("compiled it takes more than {limit} bytes"))
@@ -40,13 +54,15 @@ impl LinePattern {
     }
 
     #[must_use]
-    pub fn is_match(&self, line: &str) -> bool {
-        self.0.is_match(line)
-    }
-
-    #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        &self.0
+    }
+}
+
+impl LineMatcher {
+    #[must_use]
+    pub fn is_match(&self, line: &str) -> bool {
+        self.0.is_match(line.as_bytes())
     }
 }
 
@@ -59,26 +75,6 @@ fn last_line(message: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidPattern(String);
-
-impl PartialEq for LinePattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for LinePattern {}
-
-impl PartialOrd for LinePattern {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for LinePattern {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_str().cmp(other.as_str())
-    }
-}
 
 impl fmt::Debug for LinePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

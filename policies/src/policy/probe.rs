@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::observation::{KeySource, Protocol, Reading, ServiceState};
-use crate::policy::pattern::{LinePattern, PathPattern};
+use crate::policy::pattern::{InvalidPattern, LinePattern, PathPattern};
 
 /// One question with the answer it expects. The sensor is asked by [`Probe::reading`] only, so it cannot judge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,11 +134,13 @@ impl Probe {
 impl Comparison {
     /// Whether `found` is as expected. Words are compared without case: `No` and `no` mean the same in every
     /// format that is read.
-    #[must_use]
-    pub fn holds(&self, found: &str) -> bool {
+    ///
+    /// # Errors
+    /// As [`LinePattern::matcher`].
+    pub fn holds(&self, found: &str) -> Result<bool, InvalidPattern> {
         let found = found.trim();
         let number = || found.parse::<i64>().ok();
-        match self {
+        Ok(match self {
             Self::Eq(value) => found.eq_ignore_ascii_case(value),
             Self::Ne(value) => !found.eq_ignore_ascii_case(value),
             Self::Lt(limit) => number().is_some_and(|number| number < *limit),
@@ -146,8 +148,8 @@ impl Comparison {
             Self::Gt(limit) => number().is_some_and(|number| number > *limit),
             Self::Ge(limit) => number().is_some_and(|number| number >= *limit),
             Self::OneOf(values) => values.iter().any(|value| found.eq_ignore_ascii_case(value)),
-            Self::Matches(pattern) => pattern.is_match(found),
-        }
+            Self::Matches(pattern) => pattern.matcher()?.is_match(found),
+        })
     }
 }
 

@@ -46,10 +46,11 @@ pub(super) fn lines(
     pattern: &PathPattern,
     line: &LinePattern,
 ) -> Result<Vec<LinesSeen>, Unreadable> {
+    let matcher = line.matcher()?;
     let mut seen = Vec::new();
     for path in place.expand(pattern)? {
         let Some(text) = place.text(path.as_bytes())? else { continue };
-        let first = text.lines().enumerate().find(|(_, text)| line.is_match(text)).map(|(index, text)| {
+        let first = text.lines().enumerate().find(|(_, text)| matcher.is_match(text)).map(|(index, text)| {
             let words: Vec<_> = text.split_whitespace().collect();
             (index + 1, secret::masked(&words.join(" ")))
         });
