@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::check;
 use crate::config::{self, Config};
@@ -218,11 +218,11 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
-/// To standard error; `WARDWATCH_LOG` chooses how much, as in `debug` or `warn`.
+/// To standard error; `WARDWATCH_LOG` chooses how much: off, error, warn, info, debug or trace.
 fn start_log() {
-    let filter = EnvFilter::try_from_env("WARDWATCH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let level = std::env::var("WARDWATCH_LOG").ok().and_then(|text| text.parse().ok());
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(level.unwrap_or(LevelFilter::INFO))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)

@@ -132,9 +132,9 @@ fn what_may_not_be_read_is_listed() {
     }
     let tree = Tree::new();
     let path = tree.write("secret", ELF);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     tree.write("closed/a", ELF);
-    fs::set_permissions(tree.path().join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(tree.path().join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     let listing = tree.scan();
     fs::set_permissions(tree.path().join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(names(&listing, "unreadable"), ["closed", "secret"]);
