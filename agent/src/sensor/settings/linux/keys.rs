@@ -72,3 +72,49 @@ impl Search<'_> {
         self.pattern(&pattern, depth + 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look_for(key: &str, files: &[(&str, &str)]) -> Result<Option<(String, String)>, Unreadable> {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let source = KeySource {
+            paths: vec![PathPattern::parse("/etc/ssh/sshd_config").unwrap()],
+            format: KeyFormat::Sshd,
+            section: None,
+            key: key.to_owned(),
+        };
+        let seen = super::key(&Place::open(folder.path()).unwrap(), &source)?;
+        Ok(seen.value.map(|value| (value.value, value.path.to_string())))
+    }
+
+    #[test]
+    fn an_included_value_counts_at_the_place_of_its_include() {
+        let main =
+            ("etc/ssh/sshd_config", "Port 22\nInclude sshd_config.d/*.conf\nMaxAuthTries 6\nPort 24\n");
+        let included =
+            ("etc/ssh/sshd_config.d/a.conf", "Port 23\nMaxAuthTries 3\nMatch User a\nUseDNS yes\n");
+        let found = |key: &str| look_for(key, &[main, included]).unwrap();
+        assert_eq!(found("maxauthtries"), Some(("3".into(), "/etc/ssh/sshd_config.d/a.conf".into())));
+        assert_eq!(found("Port"), Some(("22".into(), "/etc/ssh/sshd_config".into())));
+        assert_eq!(found("UseDNS"), None);
+    }
+
+    #[test]
+    fn files_that_include_each_other_are_unreadable_not_endless() {
+        let reason = look_for("Port", &[("etc/ssh/sshd_config", "Include sshd_config\n")]).unwrap_err();
+        assert!(reason.0.contains("too deep"), "{reason}");
+    }
+
+    #[test]
+    fn an_include_that_is_not_understood_is_unreadable_not_skipped() {
+        let reason = look_for("Port", &[("etc/ssh/sshd_config", "Include conf.d/[ab].conf\n")]).unwrap_err();
+        assert!(reason.0.contains("not understood"), "{reason}");
+    }
+}

@@ -73,3 +73,23 @@ fn keep(paragraph: Paragraph, installed: &mut Installed) {
         installed.insert(paragraph.name, paragraph.version);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_or_is_half_installed_is_not_installed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("status");
+        let text = "Package: a\nStatus: install ok installed\nVersion: 1\n\n\
+            Package: b\nStatus: deinstall ok config-files\nVersion: 2\n\n\
+            Package: c\nStatus: install ok half-installed\nVersion: 3\n\n\
+            Package: d\nDescription: x\n Package: e\nStatus: hold ok installed\nVersion: 4";
+        std::fs::write(&path, text).unwrap();
+        let mut installed = Installed::new();
+        read_status(File::open(path).unwrap(), &mut installed).unwrap();
+        let expected = [("a", "1"), ("d", "4")].map(|(name, version)| (name.to_owned(), version.to_owned()));
+        assert_eq!(installed, expected.into());
+    }
+}

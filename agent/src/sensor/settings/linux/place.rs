@@ -96,6 +96,11 @@ impl Place {
         self.open_file(path, Source::Disk)
     }
 
+    /// One of the kernel's files, as [`Self::kernel_text`], for one that may be long.
+    pub(super) fn kernel_file(&self, path: &[u8]) -> Result<Option<File>, Unreadable> {
+        self.open_file(path, Source::Kernel)
+    }
+
     fn open_file(&self, path: &[u8], source: Source) -> Result<Option<File>, Unreadable> {
         let Some(spot) = self.walk(path, Last::Follow)? else { return Ok(None) };
         match FileType::from_raw_mode(spot.stat.st_mode) {

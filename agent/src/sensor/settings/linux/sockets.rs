@@ -1,10 +1,13 @@
 //! Listening sockets, by the kernel's tables.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use wardwatch_policies::observation::{Protocol, Socket, Unreadable};
 
-use super::place::Place;
+use super::super::say;
+use super::place::{Place, shown};
 
 const TABLES: [(&[u8], Protocol); 4] = [
     (b"/proc/net/tcp", Protocol::Tcp),
@@ -13,17 +16,35 @@ const TABLES: [(&[u8], Protocol); 4] = [
     (b"/proc/net/udp6", Protocol::Udp),
 ];
 
+const MAX_TABLE_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_SOCKETS: usize = 20_000;
+
 pub(super) fn listening(place: &Place) -> Result<Vec<Socket>, Unreadable> {
     let mut sockets = Vec::new();
     for (path, protocol) in TABLES {
-        match place.kernel_text(path)? {
-            Some(text) => sockets.extend(text.lines().skip(1).filter_map(|line| socket(line, protocol))),
+        match place.kernel_file(path)? {
+            Some(table) => read_table(table, protocol, &mut sockets)
+                .map_err(|reason| Unreadable(format!("{}: {reason}", shown(path))))?,
             // A kernel without IPv6 has no such table; without IPv4's nothing was seen at all.
             None if path.ends_with(b"6") => {}
             None => return Err(Unreadable("/proc/net is not there: listening ports cannot be seen".into())),
         }
     }
     Ok(sockets)
+}
+
+/// Line by line: a busy server has a hundred thousand connections, of which none is kept.
+fn read_table(table: File, protocol: Protocol, sockets: &mut Vec<Socket>) -> Result<(), String> {
+    let mut lines = BufReader::new(table.take(MAX_TABLE_BYTES)).lines();
+    let mut bytes = 0;
+    while let Some(line) = lines.next().transpose().map_err(|error| say(&error))? {
+        bytes += line.len() as u64 + 1;
+        sockets.extend(socket(&line, protocol));
+    }
+    if bytes >= MAX_TABLE_BYTES || sockets.len() > MAX_SOCKETS {
+        return Err(format!("it has more than {MAX_TABLE_BYTES} bytes or {MAX_SOCKETS} listening sockets"));
+    }
+    Ok(())
 }
 
 fn socket(line: &str, protocol: Protocol) -> Option<Socket> {
