@@ -202,9 +202,13 @@ impl Agent {
     fn obey(&mut self, event: Event) -> bool {
         let command = match event {
             Event::Command(command) => command,
-            Event::RolledBack => {
-                self.begin_stream(StreamReason::StateRolledBack);
-                return true;
+            Event::Disagreement { stream, problem } => {
+                // Told again with every ack until the new stream has begun.
+                let still = self.outbox.stream() == stream;
+                if still {
+                    self.begin_stream(problem.reason());
+                }
+                return still;
             }
         };
         match respond::judge(&command, &self.config.allowed, self.clock.proved()) {

@@ -267,23 +267,33 @@ impl Outbox {
     /// Takes note of an ack: reports up to `committed` leave the outbox. On disk with the next write.
     ///
     /// # Errors
-    /// The collector has committed more than was ever written here: [`RolledBack`].
+    /// The collector does not stand where this stream left it: [`Disagreement`].
     pub fn acknowledge(
         &self,
         position: DownlinkPosition,
         stream: StreamId,
         committed: u64,
         witness: Witness,
-    ) -> Result<(), RolledBack> {
+    ) -> Result<(), Disagreement> {
         let mut inner = self.lock();
+        let restored = position.epoch > inner.ledger.downlink.epoch;
         inner.ledger.downlink = inner.ledger.downlink.max(position);
         inner.ledger.note_witness(witness);
         inner.unsaved = true;
+        let told_before = inner.ledger.committed > 0;
         if stream != inner.ledger.stream {
-            return Ok(());
+            return match (told_before, restored) {
+                // The opening of this stream is still on its way.
+                (false, _) => Ok(()),
+                (true, true) => Err(Disagreement::CollectorRestored),
+                (true, false) => Err(Disagreement::StateRolledBack),
+            };
         }
         if committed > inner.ledger.last_seq {
-            return Err(RolledBack);
+            return Err(Disagreement::StateRolledBack);
+        }
+        if committed < inner.ledger.committed {
+            return Err(Disagreement::CollectorRestored);
         }
         while inner.ledger.committed < committed {
             inner.ledger.committed += 1;
@@ -367,10 +377,26 @@ impl Outbox {
     }
 }
 
-/// The collector acknowledges reports that this outbox never wrote: it is an old copy.
+/// Agent and collector do not agree how far this stream is committed. Only a new stream that tells everything
+/// again helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the collector has committed more reports than this outbox ever wrote; it is an old copy")]
-pub struct RolledBack;
+pub enum Disagreement {
+    #[error("the collector has committed reports that this outbox never wrote; the outbox is an old copy")]
+    StateRolledBack,
+    #[error("the collector no longer has reports that it acknowledged; it was restored from a backup")]
+    CollectorRestored,
+}
+
+impl Disagreement {
+    /// Why the new stream begins.
+    #[must_use]
+    pub const fn reason(self) -> StreamReason {
+        match self {
+            Self::StateRolledBack => StreamReason::StateRolledBack,
+            Self::CollectorRestored => StreamReason::CollectorRestored,
+        }
+    }
+}
 
 impl Inner {
     fn depth(&self) -> Depth {

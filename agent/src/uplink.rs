@@ -17,7 +17,7 @@ use wardwatch_wire::envelope::{Kind, seal};
 use wardwatch_wire::report::{Heartbeat, InstanceId, Nonce, StreamId};
 
 use crate::clock::Clock;
-use crate::outbox::{Outbox, RolledBack};
+use crate::outbox::{Disagreement, Outbox};
 use crate::random;
 use crate::respond::{self, Message};
 
@@ -51,8 +51,11 @@ pub enum LinkState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Command(Command),
-    /// The outbox is an old copy.
-    RolledBack,
+    /// This stream cannot go on.
+    Disagreement {
+        stream: StreamId,
+        problem: Disagreement,
+    },
 }
 
 /// Everything a connection needs.
@@ -246,9 +249,9 @@ impl Uplink {
         }
         let stream = self.outbox.stream();
         match self.outbox.acknowledge(downlink.position, ack.stream, ack.committed, ack.witness) {
-            Err(RolledBack) => {
-                tracing::warn!("{RolledBack}; a new stream of reports begins");
-                self.tell(Event::RolledBack).await;
+            Err(problem) => {
+                tracing::warn!("{problem}; a new stream of reports begins");
+                self.tell(Event::Disagreement { stream, problem }).await;
             }
             Ok(()) if ack.stream == stream => session.window.acked(ack.committed, ack.resend_from, now),
             Ok(()) => {}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
 use wardwatch_agent::clock::Clock;
-use wardwatch_agent::outbox::{Outbox, OutboxError, RolledBack, Sealer};
+use wardwatch_agent::outbox::{Disagreement, Outbox, OutboxError, Sealer};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::ids::AgentId;
@@ -61,7 +61,7 @@ fn chain(outbox: &Outbox) -> Vec<Report> {
         .collect()
 }
 
-fn ack(outbox: &Outbox, seq: u64, committed: u64) -> Result<(), RolledBack> {
+fn ack(outbox: &Outbox, seq: u64, committed: u64) -> Result<(), Disagreement> {
     let witness = Witness { length: seq, head: Digest::ZERO };
     outbox.acknowledge(DownlinkPosition { epoch: 1, seq }, outbox.stream(), committed, witness)
 }
@@ -100,8 +100,8 @@ fn only_what_the_collector_committed_leaves() {
     ack(&outbox, 1, 4).unwrap();
     assert_eq!(outbox.after(0, 1, usize::MAX).unwrap()[0].0, 5);
     assert_eq!(outbox.depth().reports, 6);
-    ack(&outbox, 2, 2).unwrap();
-    assert_eq!(outbox.depth().reports, 6, "an older ack takes nothing back");
+    assert_eq!(ack(&outbox, 2, 2), Err(Disagreement::CollectorRestored));
+    assert_eq!(outbox.depth().reports, 6, "nothing comes back that has left");
     outbox.save().unwrap();
     drop(outbox);
     let outbox = open_at(&path);
@@ -132,7 +132,30 @@ fn a_downlink_position_is_on_disk_before_it_is_obeyed() {
 fn an_ack_of_what_was_never_written_shows_an_old_copy() {
     let folder = tempfile::tempdir().unwrap();
     let (_, outbox) = fresh(&folder);
-    assert_eq!(ack(&outbox, 1, 40), Err(RolledBack));
+    assert_eq!(ack(&outbox, 1, 40), Err(Disagreement::StateRolledBack));
+}
+
+#[test]
+fn an_ack_of_less_than_before_shows_a_restored_collector() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, outbox) = fresh(&folder);
+    outbox.append(STREAM, told(3), &[]).unwrap();
+    ack(&outbox, 1, 2).unwrap();
+    assert_eq!(ack(&outbox, 2, 1), Err(Disagreement::CollectorRestored));
+}
+
+#[test]
+fn an_ack_of_another_stream_counts_once_this_one_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, outbox) = fresh(&folder);
+    let ack_other = |epoch, seq| {
+        let witness = Witness { length: seq, head: Digest::ZERO };
+        outbox.acknowledge(DownlinkPosition { epoch, seq }, StreamId([9; 16]), 7, witness)
+    };
+    assert_eq!(ack_other(1, 1), Ok(()));
+    ack(&outbox, 2, 1).unwrap();
+    assert_eq!(ack_other(1, 3), Err(Disagreement::StateRolledBack));
+    assert_eq!(ack_other(2, 4), Err(Disagreement::CollectorRestored));
 }
 
 #[test]
