@@ -3,6 +3,7 @@
 //! A record may name a rule or a check that this version does not have; then its id stands for it.
 
 use wardwatch_policies::detection;
+use wardwatch_policies::shipped;
 use wardwatch_policies::text::Language;
 
 use super::language::Words as _;
@@ -40,6 +41,20 @@ pub(super) struct CheckWords {
     pub source: String,
 }
 
-pub(super) fn check(_language: Language, _policy: &str, id: &str) -> CheckWords {
-    CheckWords { title: id.to_owned(), why: String::new(), remedy: String::new(), source: String::new() }
+pub(super) fn check(language: Language, policy: &str, id: &str) -> CheckWords {
+    let known = shipped::named(policy).zip(id.parse().ok()).and_then(|(policy, id)| policy.check(&id));
+    match known {
+        Some(check) => CheckWords {
+            title: check.title.get(language).to_owned(),
+            why: check.why.get(language).to_owned(),
+            remedy: check.remedy.get(language).to_owned(),
+            source: check.source.join("; "),
+        },
+        None => CheckWords {
+            title: id.to_owned(),
+            why: String::new(),
+            remedy: String::new(),
+            source: String::new(),
+        },
+    }
 }

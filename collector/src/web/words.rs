@@ -7,6 +7,7 @@ use wardwatch_policies::severity::Severity;
 use wardwatch_policies::text::Language;
 use wardwatch_policies::verdict::Verdict;
 
+use super::catalogue;
 use super::language::{Key, Words as _};
 use super::rows::alerts::AlertState;
 use crate::store::endpoints::State;
@@ -79,13 +80,14 @@ pub(super) fn finding(language: Language, finding: &Finding) -> String {
             };
             language.with(key.0, "path", path)
         }
-        Finding::Check { check, new, .. } => {
+        Finding::Check { policy, check, new, .. } => {
+            let title = catalogue::check(language, policy.as_str(), check.as_str()).title;
             let key = match new {
                 Verdict::Fail => Key("finding-check-fails"),
                 Verdict::Unknown(_) => Key("finding-check-unknown"),
                 Verdict::Pass | Verdict::NotApplicable => Key("finding-check-passes"),
             };
-            language.with(key.0, "check", check)
+            language.with(key.0, "check", title)
         }
         Finding::Blind { root, .. } => language.with("finding-blind", "root", root),
         Finding::StreamOpened { reason } => language.text(stream_reason(*reason).0).into_owned(),

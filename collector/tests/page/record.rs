@@ -125,7 +125,7 @@ pub(crate) async fn state(site: &Site, id: &str, wall: UnixMillis) {
         version: Digest::ZERO,
         results: vec![
             check("ssh-root-login", Verdict::Fail),
-            check("firewall-active", Verdict::Unknown("not root".into())),
+            check("firewall", Verdict::Unknown("not root".into())),
             check("time-synchronised", Verdict::Pass),
         ],
     };
