@@ -106,7 +106,7 @@ impl Alert {
                 self.incident = Some(*incident);
             }
             Change::IncidentClosed { incident } if self.incident == Some(*incident) && !self.is_closed() => {
-                let reason = format!("incident {incident} closed");
+                let reason = format!("Sự cố {incident} đã đóng");
                 self.state = AlertState::Closed { at, by: actor.clone(), reason };
             }
             _ if change.alert() == Some(self.id) => return self.apply_own(at, actor, change),

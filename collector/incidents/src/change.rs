@@ -1,5 +1,6 @@
 //! What the change log records. The log is append-only; everything else about alerts and incidents is
-//! derived from it.
+//! derived from it. Reasons that the program writes by itself are in Vietnamese, the language of the offices'
+//! records.
 
 use std::fmt;
 use std::str::FromStr;

@@ -144,7 +144,7 @@ fn raise_or_attach(
             title: title(rule, context, finding),
             severity,
             alerts: vec![alert],
-            reason: rule.why.en.clone(),
+            reason: rule.why.vi.clone(),
         },
     }
 }
@@ -179,7 +179,7 @@ fn close(rule: &Rule, context: &Context<'_>, alert: &Alert) -> Vec<Change> {
     if alert.concerned.len() > 1 {
         return vec![Change::AlertEased { alert: alert.id, endpoint: context.endpoint.clone() }];
     }
-    vec![Change::AlertClosed { alert: alert.id, reason: rule.why.en.clone() }]
+    vec![Change::AlertClosed { alert: alert.id, reason: rule.why.vi.clone() }]
 }
 
 #[cfg(test)]

@@ -182,13 +182,13 @@ impl Operation<'_> {
                     incident,
                     round,
                     step,
-                    reason: format!("not serious: {reason}"),
+                    reason: format!("Không nghiêm trọng: {reason}"),
                 }),
                 StepState::NotApplicable { .. } if serious => changes.push(Change::StepReopened {
                     incident,
                     round,
                     step,
-                    reason: format!("serious: {reason}"),
+                    reason: format!("Nghiêm trọng: {reason}"),
                 }),
                 _ => {}
             }
@@ -236,7 +236,7 @@ impl Operation<'_> {
             outcome,
         }];
         if outcome == Some(Outcome::Fail) {
-            let reason = if note.is_empty() { format!("{} failed", step.id) } else { note };
+            let reason = if note.is_empty() { format!("Bước {} không đạt", step.id) } else { note };
             changes.push(Change::RoundOpened { incident, round: self.round + 1, steps: again, reason });
         }
         if step.closes {

@@ -80,7 +80,7 @@ fn closes_with_its_incident_and_with_no_other() {
     assert!(!alert.is_closed());
     let alert = after(alert, 400, &Change::IncidentClosed { incident: own });
     let AlertState::Closed { at, reason, .. } = &alert.state else { panic!("still {:?}", alert.state) };
-    assert_eq!((*at, reason.as_str()), (UnixMillis(400), "incident 2026-0007 closed"));
+    assert_eq!((*at, reason.as_str()), (UnixMillis(400), "Sự cố 2026-0007 đã đóng"));
 }
 
 #[test]
