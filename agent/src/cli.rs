@@ -146,8 +146,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Enrol(args) => run_enrol(args),
         Command::Run(args) => {
-            runtime()?.block_on(cycle::run(args.resolve()?))?;
-            Ok(ExitCode::SUCCESS)
+            let runtime = runtime()?;
+            let ended = runtime.block_on(cycle::run(args.resolve()?));
+            // Checks that hang on a file system must not keep the process alive.
+            runtime.shutdown_background();
+            ended.map(|()| ExitCode::SUCCESS)
         }
         Command::Status(args) => run_status(&args),
         Command::Scan(args) => run_scan(args),

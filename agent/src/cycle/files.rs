@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ const MARK_COVERAGE: &str = "coverage";
 const RETRY: Duration = Duration::from_secs(2);
 /// The thread looks around at least so often.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// How long a stop waits for the thread.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// During a sweep, changes are heard so often.
 const ATTEND_EVERY: Duration = Duration::from_millis(100);
 /// Every file is read again once in so many sweeps, whatever its times say.
@@ -66,6 +68,9 @@ pub(super) struct FilesThread {
     orders: Sender<Order>,
     wake: Arc<OwnedFd>,
     stop: Arc<AtomicBool>,
+    /// Ends when the thread ends.
+    ended: Receiver<()>,
+    /// Kept so that a thread that panicked is noticed.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -84,8 +89,12 @@ impl FilesThread {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let stop = Arc::new(AtomicBool::new(false));
         let files = Files::new(parts, receiver, Arc::clone(&wake), Arc::clone(&stop));
-        let thread = thread::Builder::new().name("files".into()).spawn(move || files.run())?;
-        Ok(Self { orders, wake, stop, thread: Some(thread) })
+        let (end, ended) = channel::<()>();
+        let thread = thread::Builder::new().name("files".into()).spawn(move || {
+            let _end = end;
+            files.run();
+        })?;
+        Ok(Self { orders, wake, stop, ended, thread: Some(thread) })
     }
 
     pub(super) fn order(&self, order: Order) {
@@ -94,10 +103,15 @@ impl FilesThread {
         }
     }
 
-    /// Asks the thread to write what it knows and end, and waits for it.
+    /// Asks the thread to write what it knows and end, and waits a moment for it: a file system that hangs
+    /// must not keep the agent from stopping.
     pub(super) fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.wake();
+        if self.ended.recv_timeout(STOP_PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("a file system does not answer; what was just seen is told after the next start");
+            return;
+        }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

@@ -9,6 +9,9 @@ const BYTES: usize = 512 * 1024;
 /// Without progress for so long, what is on its way is sent again.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Between two times that the collector's wish makes everything go out again.
+const BETWEEN_RESENDS: Duration = Duration::from_secs(1);
+
 /// What is on its way to the collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
@@ -18,6 +21,7 @@ pub struct Window {
     /// Sizes of the reports after `committed` up to `sent`.
     sizes: std::collections::VecDeque<usize>,
     waiting_since: Duration,
+    rewound: Option<Duration>,
 }
 
 /// How much may be sent now.
@@ -33,7 +37,7 @@ impl Window {
     /// A new connection: nothing is on its way.
     #[must_use]
     pub fn new(committed: u64, now: Duration) -> Self {
-        Self { committed, sent: committed, sizes: Default::default(), waiting_since: now }
+        Self { committed, sent: committed, sizes: Default::default(), waiting_since: now, rewound: None }
     }
 
     /// `None` while the window is full.
@@ -62,9 +66,9 @@ impl Window {
             self.sent = self.sent.max(committed);
             self.waiting_since = now;
         }
-        if let Some(from) = resend_from
-            && from <= self.sent
-        {
+        // Each report after a gap is answered by such an ack: only the first of them counts.
+        let just_rewound = self.rewound.is_some_and(|then| now < then + BETWEEN_RESENDS);
+        if resend_from.is_some_and(|from| from <= self.sent) && !just_rewound {
             self.rewind(now);
         }
     }
@@ -88,6 +92,7 @@ impl Window {
         self.sent = self.committed;
         self.sizes.clear();
         self.waiting_since = now;
+        self.rewound = Some(now);
     }
 }
 
@@ -136,6 +141,11 @@ mod tests {
     fn what_the_collector_misses_is_sent_again() {
         let mut window = after_sending(5);
         window.acked(2, Some(3), T0);
+        assert_eq!(window.room().unwrap().after, 2);
+        (3..=5).for_each(|seq| window.sent(seq, 100, T0));
+        window.acked(2, Some(3), T0);
+        assert_eq!(window.room().unwrap().after, 5, "the same wish again");
+        window.acked(2, Some(3), T0 + BETWEEN_RESENDS);
         assert_eq!(window.room().unwrap().after, 2);
     }
 

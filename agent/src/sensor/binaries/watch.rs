@@ -73,13 +73,15 @@ impl Watcher {
             | WatchFlags::EXCL_UNLINK;
         // Held meanwhile, so that no notice of this folder is read before its name is known.
         let mut folders = self.folders();
-        if folders.len() >= self.most {
-            return Err(NotWatched(format!("more than {} folders; raise files.max_watches", self.most)));
-        }
         match inotify::add_watch(&self.kernel, folder, flags) {
-            Ok(descriptor) => {
+            Ok(descriptor) if folders.len() < self.most || folders.contains_key(&descriptor) => {
                 folders.insert(descriptor, folder.into());
                 Ok(())
+            }
+            Ok(descriptor) => {
+                // It was made only to learn whether the folder was watched before.
+                let _ = inotify::remove_watch(&self.kernel, descriptor);
+                Err(NotWatched(format!("more than {} folders; raise files.max_watches", self.most)))
             }
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(Errno::NOSPC) => Err(NotWatched(
@@ -236,8 +238,13 @@ mod tests {
     #[test]
     fn watches_are_bounded_and_the_reason_is_said() {
         let folder = tempfile::tempdir().unwrap();
-        let watcher = Watcher::new(0).unwrap();
-        assert!(watcher.watch(folder.path()).unwrap_err().to_string().contains("files.max_watches"));
+        let watcher = Watcher::new(1).unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        watcher.watch(folder.path()).unwrap();
+        watcher.watch(folder.path()).unwrap();
+        assert!(watcher.watch(&inner).unwrap_err().to_string().contains("files.max_watches"));
+        assert_eq!(watcher.len(), 1);
     }
 
     #[test]
