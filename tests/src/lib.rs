@@ -1,7 +1,9 @@
 //! The harness of the tests: real programs, real databases, a link that can be cut.
 //!
-//! Only tests depend on this crate, and it depends on none of the programs: it runs them.
+//! Only tests depend on this crate, and it depends on none of the programs: it runs them, and shares the wire's
+//! words with them.
 
 pub mod database;
 pub mod link;
 pub mod program;
+pub mod site;

@@ -41,7 +41,9 @@ pub fn json(name: &str, arguments: &[&str], data: &Path) -> Result<serde_json::V
         .with_context(|| format!("{name} {arguments:?} printed {}", String::from_utf8_lossy(&output.stdout)))
 }
 
-fn command(name: &str, data: &Path) -> Command {
+/// A call of a program with `data` as its folder.
+#[must_use]
+pub fn command(name: &str, data: &Path) -> Command {
     let mut command = Command::new(path(name));
     command.env("WARDWATCH_DATA_DIR", data).env("WARDWATCH_STATE_DIR", data).stdin(Stdio::null());
     command
@@ -59,20 +61,36 @@ impl Program {
     /// # Errors
     /// It cannot be started.
     pub fn start(name: &str, arguments: &[&str], data: &Path) -> Result<Self> {
-        let log = data.with_extension(format!("{name}.log"));
+        let mut call = command(name, data);
+        call.args(arguments);
+        Self::spawn(call, data.with_extension(format!("{name}.log")))
+    }
+
+    /// Starts a call that was made ready; its output is appended to `log`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn spawn(mut call: Command, log: PathBuf) -> Result<Self> {
         let file = File::options().create(true).append(true).open(&log)?;
-        let child = command(name, data)
-            .args(arguments)
+        let child = call
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
-            .with_context(|| format!("{name} cannot be started"))?;
+            .with_context(|| format!("{} cannot be started", call.get_program().display()))?;
         Ok(Self { child, log })
     }
 
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The exit status, once it has ended.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// SIGKILL: no chance to put anything in order.

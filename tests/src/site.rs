@@ -1,0 +1,388 @@
+//! A collector and its agents on this machine, each in a temporary folder, on ports that outlive their
+//! processes: what is killed can be started again where it was.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use wardwatch_wire::enrolment::EnrolmentString;
+
+use crate::link::Link;
+use crate::program::{self, Program, eventually};
+
+pub const COLLECTOR: &str = "wardwatch-collector";
+pub const AGENT: &str = "wardwatch-agent";
+/// On two busy cores everything ends within this time.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One collector, its data, and a folder for agents.
+pub struct Site {
+    folder: tempfile::TempDir,
+    pub web: SocketAddr,
+    pub mqtt: SocketAddr,
+    pub enrol: SocketAddr,
+    collector: Option<Program>,
+    http: reqwest::Client,
+}
+
+impl Site {
+    /// Makes the keys of a new collector and starts it.
+    ///
+    /// # Errors
+    /// It cannot be made or does not answer.
+    pub async fn start() -> Result<Self> {
+        // The first to come here installs it; the others find it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let [web, mqtt, enrol] = free_addresses()?;
+        let mut site = Self {
+            folder: tempfile::tempdir()?,
+            web,
+            mqtt,
+            enrol,
+            collector: None,
+            http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?,
+        };
+        let init = site.listening("init").output()?;
+        ensure!(init.status.success(), "init: {}", String::from_utf8_lossy(&init.stderr));
+        site.start_collector().await?;
+        Ok(site)
+    }
+
+    fn listening(&self, call: &str) -> Command {
+        let mut command = program::command(COLLECTOR, &self.data());
+        command.args([call, "--advertise", "127.0.0.1"]);
+        for (flag, address) in [("--web", self.web), ("--mqtt", self.mqtt), ("--enrol", self.enrol)] {
+            command.args([flag, &address.to_string()]);
+        }
+        command
+    }
+
+    /// Starts the collector unless it runs, and waits until it answers.
+    ///
+    /// # Errors
+    /// It does not answer in time; its log stands in the message.
+    pub async fn start_collector(&mut self) -> Result<()> {
+        self.launch_collector()?;
+        let mut collector = self.collector.take().context("no collector runs")?;
+        eventually("the collector answers", PATIENCE, async || {
+            if let Some(status) = collector.ended()? {
+                bail!("the collector has ended ({status})");
+            }
+            let asked = self.http.get(format!("http://{}/healthz", self.web)).send().await;
+            Ok(asked.is_ok_and(|answer| answer.status().is_success()).then_some(()))
+        })
+        .await
+        .with_context(|| self.collector_log_text())?;
+        self.collector = Some(collector);
+        Ok(())
+    }
+
+    /// Starts the collector unless it runs, and waits for nothing.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn launch_collector(&mut self) -> Result<()> {
+        if self.collector.is_none() {
+            self.collector = Some(Program::spawn(self.listening("run"), self.collector_log())?);
+        }
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub fn kill_collector(&mut self) {
+        self.collector = None;
+    }
+
+    /// Asks the collector to end, as a service manager does.
+    ///
+    /// # Errors
+    /// It does not end in time or with an error.
+    pub fn stop_collector(&mut self) -> Result<()> {
+        let status = self.collector.take().context("no collector runs")?.stop()?;
+        ensure!(status.success(), "the collector ended with {status}");
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The collector's data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("collector")
+    }
+
+    fn collector_log(&self) -> PathBuf {
+        self.folder.path().join("collector.log")
+    }
+
+    /// What the collector has logged so far.
+    #[must_use]
+    pub fn collector_log_text(&self) -> String {
+        std::fs::read_to_string(self.collector_log()).unwrap_or_default()
+    }
+
+    /// A call of the collector's command line.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn call(&self, arguments: &[&str]) -> Result<Output> {
+        program::run(COLLECTOR, arguments, &self.data())
+    }
+
+    /// A call that must succeed, as JSON.
+    ///
+    /// # Errors
+    /// It fails, or prints something else.
+    pub fn ask(&self, arguments: &[&str]) -> Result<Value> {
+        program::json(COLLECTOR, &[arguments, &["--output", "json"]].concat(), &self.data())
+    }
+
+    /// Reads the HTTP API.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.get_text(path).await?)?)
+    }
+
+    /// Reads what the HTTP API gives as text, such as the metrics.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses.
+    pub async fn get_text(&self, path: &str) -> Result<String> {
+        Ok(self.request(reqwest::Method::GET, path)?.send().await?.error_for_status()?.text().await?)
+    }
+
+    fn request(&self, method: reqwest::Method, path: &str) -> Result<reqwest::RequestBuilder> {
+        let token = std::fs::read_to_string(self.data().join("admin.token"))?;
+        Ok(self.http.request(method, format!("http://{}/api/v1{path}", self.web)).bearer_auth(token))
+    }
+
+    /// All rows of a list that comes in pages. `path` ends in a query.
+    ///
+    /// # Errors
+    /// The API does not answer, or refuses.
+    pub async fn rows(&self, path: &str) -> Result<Vec<Value>> {
+        let mut rows = Vec::new();
+        for page in 1.. {
+            let mut answer = self.get(&format!("{path}&page={page}")).await?;
+            let Value::Array(more) = answer["rows"].take() else { bail!("{path} is no list") };
+            if more.is_empty() {
+                break;
+            }
+            rows.extend(more);
+            if rows.len() as u64 >= answer["total"].as_u64().unwrap_or(0) {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// A fresh enrolment string for one office PC that expires so many hours from now.
+    ///
+    /// # Errors
+    /// The collector does not give it.
+    pub async fn string(&self, expires_in_hours: u32) -> Result<EnrolmentString> {
+        let grant = json!({
+            "unit": "van-phong", "kind": "office-pc", "uses": 1, "expires_in_hours": expires_in_hours
+        });
+        let answer: Value = self
+            .request(reqwest::Method::POST, "/tokens")?
+            .json(&grant)
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?;
+        Ok(answer["string"].as_str().context("no string in the answer")?.parse()?)
+    }
+
+    /// The folders and settings of one agent, not enrolled yet.
+    ///
+    /// # Errors
+    /// The folders cannot be made.
+    pub fn agent(&self, name: &str) -> Result<Agent> {
+        let agent = Agent {
+            state: self.folder.path().join(format!("{name}.state")),
+            watched: self.folder.path().join(format!("{name}.watched")),
+            config: self.folder.path().join(format!("{name}.toml")),
+            log: self.folder.path().join(format!("{name}.log")),
+            environment: Vec::new(),
+            running: None,
+        };
+        std::fs::create_dir(&agent.watched)?;
+        let settings = format!(
+            "heartbeat_seconds = 1\n[files]\nroots = [{:?}]\ncpu_percent = 100\nmib_per_second = 4000\n",
+            agent.watched
+        );
+        std::fs::write(&agent.config, settings)?;
+        Ok(agent)
+    }
+
+    /// An agent that is enrolled and reports through `link`, or directly. It does not run yet.
+    ///
+    /// # Errors
+    /// It cannot enrol.
+    pub async fn enrolled(&self, name: &str, link: Option<&Link>) -> Result<Agent> {
+        let agent = self.agent(name)?;
+        let mut string = self.string(1).await?;
+        if let Some(link) = link {
+            string.mqtt_port = link.address.port();
+        }
+        let output = agent.enrol(&string)?;
+        ensure!(output.status.success(), "enrol: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(agent)
+    }
+}
+
+/// Keeps the logs of a failed test where somebody can read them.
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            println!("the folders and logs are kept in {}", self.folder.path().display());
+        }
+    }
+}
+
+/// One agent with its folders.
+pub struct Agent {
+    pub state: PathBuf,
+    pub watched: PathBuf,
+    pub config: PathBuf,
+    pub log: PathBuf,
+    /// Set for every call.
+    pub environment: Vec<(String, String)>,
+    running: Option<Program>,
+}
+
+impl Agent {
+    /// A call of the agent's command line with its state folder and settings.
+    #[must_use]
+    pub fn command(&self, call: &str) -> Command {
+        let mut command = program::command(AGENT, &self.state);
+        command.args([call, "--config"]).arg(&self.config);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Enrols with a string in a file.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn enrol(&self, string: &EnrolmentString) -> Result<Output> {
+        let file = self.state.with_extension("string");
+        std::fs::write(&file, string.to_secret_text())?;
+        Ok(self.command("enrol").arg("--string-file").arg(file).output()?)
+    }
+
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&mut self) -> Result<()> {
+        self.running = Some(Program::spawn(self.command("run"), self.log.clone())?);
+        Ok(())
+    }
+
+    #[must_use]
+    pub const fn runs(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// # Errors
+    /// It does not end in time, or with an error.
+    pub fn stop(&mut self) -> Result<()> {
+        let status = self.running.take().context("no agent runs")?.stop()?;
+        ensure!(status.success(), "the agent ended with {status}");
+        Ok(())
+    }
+
+    /// The running program.
+    ///
+    /// # Errors
+    /// None runs.
+    pub fn program(&mut self) -> Result<&mut Program> {
+        self.running.as_mut().context("no agent runs")
+    }
+
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What `status --output json` prints.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn status(&self) -> Result<Value> {
+        let output = self.command("status").args(["--output", "json"]).output()?;
+        ensure!(output.status.success(), "status: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// The agent's id, once it is enrolled.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn id(&self) -> Result<String> {
+        let text = std::fs::read_to_string(self.state.join("identity.json"))?;
+        let identity: Value = serde_json::from_str(&text)?;
+        Ok(identity["agent"].as_str().context("an identity without a name")?.to_owned())
+    }
+
+    /// Waits until the collector knows all files of this agent, and the agent says that it has nothing more to
+    /// tell.
+    ///
+    /// # Errors
+    /// Not in time; the agent's log stands in the message.
+    pub async fn settle(&self, site: &Site) -> Result<()> {
+        let path = format!("/endpoints/{}", self.id()?);
+        let begin = jiff::Timestamp::now();
+        eventually("the agent's inventory is complete", PATIENCE, async || {
+            let endpoint = site.get(&path).await?;
+            let heard = endpoint["last_seen"].as_str().map(str::parse::<jiff::Timestamp>).transpose()?;
+            let settled = heard > Some(begin)
+                && endpoint["inventory_complete"] == json!(true)
+                && endpoint["outbox_reports"] == json!(0)
+                && endpoint["clock_proved"] == json!(true);
+            Ok(settled.then_some(()))
+        })
+        .await
+        .with_context(|| self.log_text())
+    }
+}
+
+/// Addresses on loopback that nothing listens on.
+///
+/// # Errors
+/// There are none.
+pub fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
+    let mut listeners = Vec::with_capacity(N);
+    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
+    for address in &mut addresses {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *address = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok(addresses)
+}
+
+/// Writes an executable whose content nothing else has.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_executable(path: &Path, content: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, format!("#!/bin/sh\n# {content}\n"))?;
+    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?)
+}
