@@ -113,8 +113,16 @@ async fn an_endpoint_shows_contact_files_and_checks_and_only_an_administrator_re
             assert!(list.contains(words), "{words}");
         }
         let one = lan.page("/endpoints/pc-1").await;
-        for words in ["Debian", "lệch 3600 giây", "/usr/bin/ssh", OLD, "Không theo dõi", "not root", "2 tệp", "Không cho phép root đăng nhập qua SSH"]
-        {
+        for words in [
+            "Debian",
+            "lệch 3600 giây",
+            "/usr/bin/ssh",
+            OLD,
+            "Không theo dõi",
+            "not root",
+            "2 tệp",
+            "Không cho phép root đăng nhập qua SSH",
+        ] {
             assert!(one.contains(words), "{words}");
         }
         let found = lan.page("/endpoints/pc-1?search=Phường").await;

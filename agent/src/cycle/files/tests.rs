@@ -7,7 +7,7 @@ use ed25519_dalek::SigningKey;
 use wardwatch_policies::file::Sighting;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_wire::envelope::{Kind, open};
-use wardwatch_wire::report::{Report, StreamId};
+use wardwatch_wire::report::{Body, Report, StreamId};
 
 use super::*;
 use crate::outbox::Sealer;
