@@ -2,10 +2,12 @@
 //! the broker hear of it after the commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use wardwatch_incidents::change::Actor;
+use wardwatch_incidents::change::{Actor, Change};
 use wardwatch_policies::ids::{AgentId, UnitId};
 use wardwatch_policies::time::UnixMillis;
+use wardwatch_wire::downlink::{Action, CommandId};
 use wardwatch_wire::enrolment::EnrolmentString;
 
 use crate::authority::Authority;
@@ -13,9 +15,11 @@ use crate::broker::Broker;
 use crate::enrol::{self, Grant, Reachable, TokenError};
 use crate::registry::Registry;
 use crate::store::endpoints::{self, State};
-use crate::store::{Store, tokens, units};
+use crate::store::{Store, commands, tokens, units};
 use crate::workflow::Workflow;
 
+/// How long a command may wait for its endpoint.
+pub const COMMAND_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The most endpoints that one token may enrol.
 pub const MAX_USES: u64 = 10_000;
 
@@ -108,6 +112,36 @@ impl Fleet {
         self.registry.set_state(endpoint, State::Active);
         self.workflow.announce(events);
         Ok(())
+    }
+
+    /// Asks an active endpoint to do something. It hears of it after its next heartbeat, and again until it has
+    /// it or [`COMMAND_LIFE`] is over; whether it does it is decided by its own configuration.
+    ///
+    /// # Errors
+    /// It does not exist or is not active, or the database fails.
+    pub async fn command(
+        &self,
+        actor: &Actor,
+        endpoint: &AgentId,
+        action: Action,
+        now: UnixMillis,
+    ) -> Result<CommandId, FleetError> {
+        let mut tx = self.store.write().await?;
+        let known = endpoints::find(&mut tx, endpoint).await?;
+        if known.is_none_or(|endpoint| endpoint.state != State::Active) {
+            return Err(FleetError::NoSuchEndpoint(endpoint.clone()));
+        }
+        let life = i64::try_from(COMMAND_LIFE.as_millis()).unwrap_or(i64::MAX);
+        let command = commands::issue(&mut tx, endpoint, action, now, now.plus(life)).await?;
+        let change = Change::CommandIssued {
+            endpoint: endpoint.clone(),
+            command: command.0,
+            action: action.as_str().to_owned(),
+        };
+        let events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
+        tx.commit().await?;
+        self.workflow.announce(events);
+        Ok(command)
     }
 
     /// Removes an endpoint: its live session is cut, and it is refused from now on. What it reported stays.

@@ -6,34 +6,34 @@
 
 mod apply;
 mod contact;
+mod inventory;
 mod parking;
+mod part;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+use serde::Serialize;
 use sqlx::AnyConnection;
-use tokio::sync::{mpsc, watch};
-use wardwatch_policies::finding::Finding;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{broadcast, mpsc, watch};
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
-use wardwatch_wire::downlink::{Ack, Downlink, Witness};
+use wardwatch_wire::downlink::{Downlink, DownlinkPosition, Witness};
 use wardwatch_wire::envelope::{self, Envelope, Kind};
-use wardwatch_wire::report::{Body, Heartbeat, Nonce, StreamId};
-use wardwatch_wire::stream::{Placement, Progress};
 
-use self::contact::Contact;
 use self::parking::Parking;
-use self::verify::{Message, SignedReport};
-use crate::broker::{Broker, Inbound};
+use self::part::Part;
+use self::verify::Message;
+use crate::broker::{self, Broker, Inbound};
 use crate::clock;
 use crate::registry::Registry;
 use crate::stopping::until;
 use crate::store::endpoints::{Endpoint, State};
-use crate::store::reports::{self, Link, Standing};
-use crate::store::{Store, log};
+use crate::store::{Store, commands, reports};
 use crate::workflow::{Event, Workflow};
 
 /// Messages of one transaction.
@@ -48,18 +48,24 @@ pub struct Ingest {
     workflow: Workflow,
     key: SigningKey,
     broker: Arc<Broker>,
+    connections: broadcast::Receiver<broker::Event>,
     parking: Parking,
+    /// Agents whose connection is newer than the last command sent to them: it may not have arrived.
+    reconnected: BTreeSet<AgentId>,
 }
 
-/// One endpoint's part of a batch.
-struct Part {
+/// One endpoint's messages, each with a signature that holds.
+struct Incoming {
     endpoint: Arc<Endpoint>,
-    standing: Standing,
-    nonce: Option<Nonce>,
-    /// The stream that the agent speaks of, to answer about while none of its reports is committed.
-    asked: Option<StreamId>,
-    resend_from: Option<u64>,
-    forked: bool,
+    messages: Vec<Message>,
+}
+
+/// What a committed batch tells others.
+#[derive(Default)]
+struct Outcome {
+    /// In the order in which to send them.
+    downlink: Vec<(AgentId, Envelope)>,
+    events: Vec<Event>,
 }
 
 impl Ingest {
@@ -71,39 +77,66 @@ impl Ingest {
         key: SigningKey,
         broker: Arc<Broker>,
     ) -> Self {
-        Self { store, registry, workflow, key, broker, parking: Parking::default() }
+        let connections = broker.events();
+        let parking = Parking::default();
+        Self { store, registry, workflow, key, broker, connections, parking, reconnected: BTreeSet::new() }
     }
 
     /// Works until the collector stops. What is then still in the queue was not acknowledged.
     pub async fn run(mut self, mut inbound: mpsc::Receiver<Inbound>, stopped: watch::Receiver<bool>) {
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut received = Vec::with_capacity(BATCH);
         loop {
-            let received = tokio::select! {
-                received = inbound.recv_many(&mut batch, BATCH) => received,
+            let count = tokio::select! {
+                count = inbound.recv_many(&mut received, BATCH) => count,
                 () = until(stopped.clone()) => 0,
             };
-            if received == 0 {
+            if count == 0 {
                 return;
             }
-            let messages: Vec<_> = batch.drain(..).filter_map(|message| self.believed(message)).collect();
-            if messages.is_empty() {
-                continue;
+            self.note_connections();
+            let mut batch: BTreeMap<AgentId, Incoming> = BTreeMap::new();
+            for (endpoint, message) in received.drain(..).filter_map(|message| self.believed(message)) {
+                batch
+                    .entry(endpoint.id.clone())
+                    .or_insert_with(|| Incoming { endpoint, messages: Vec::new() })
+                    .messages
+                    .push(message);
             }
-            match self.commit(messages, clock::now()).await {
-                Ok((acks, events)) => {
-                    for (agent, ack) in acks {
-                        self.broker.publish(&agent, ack.into_bytes().into()).await;
-                    }
-                    self.workflow.announce(events);
-                }
-                Err(error) => {
-                    // Nothing was acknowledged, so the agents send all of it again.
-                    tracing::error!(error = &error as &dyn std::error::Error, "a batch was not committed");
-                    metrics::counter!("wardwatch_batches_failed_total").increment(1);
-                    tokio::time::sleep(PAUSE).await;
-                }
+            if !batch.is_empty() {
+                self.work(&batch.into_values().collect::<Vec<_>>()).await;
             }
         }
+    }
+
+    /// Commits a batch and tells of it. Nothing that fails is acknowledged, so the agents send it again.
+    async fn work(&mut self, batch: &[Incoming]) {
+        match self.commit(batch, clock::now()).await {
+            Ok(outcome) => self.tell(outcome).await,
+            // One endpoint's data must not hold up the others: each is tried by itself.
+            Err(error) if batch.len() > 1 && is_about_data(&error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a batch was not committed; each endpoint's part is tried by itself"
+                );
+                for incoming in batch {
+                    match self.commit(std::slice::from_ref(incoming), clock::now()).await {
+                        Ok(outcome) => self.tell(outcome).await,
+                        Err(error) => failed(&error, Some(&incoming.endpoint.id)),
+                    }
+                }
+            }
+            Err(error) => {
+                failed(&error, None);
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn tell(&self, outcome: Outcome) {
+        for (agent, message) in outcome.downlink {
+            self.broker.publish(&agent, message.into_bytes().into()).await;
+        }
+        self.workflow.announce(outcome.events);
     }
 
     /// The message, if its signature holds and its endpoint may report.
@@ -121,144 +154,121 @@ impl Ingest {
         }
     }
 
-    async fn commit(
-        &mut self,
-        messages: Vec<(Arc<Endpoint>, Message)>,
-        now: UnixMillis,
-    ) -> Result<(Vec<(AgentId, Envelope)>, Vec<Event>), sqlx::Error> {
+    fn note_connections(&mut self) {
+        loop {
+            match self.connections.try_recv() {
+                Ok(broker::Event::Connected(agent)) => {
+                    self.reconnected.insert(agent);
+                }
+                Ok(broker::Event::Disconnected(_)) => {}
+                Err(TryRecvError::Lagged(_)) => {
+                    self.reconnected.extend(self.registry.all().iter().map(|endpoint| endpoint.id.clone()));
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn commit(&mut self, batch: &[Incoming], now: UnixMillis) -> Result<Outcome, sqlx::Error> {
         let mut tx = self.store.write().await?;
-        let mut parts: BTreeMap<AgentId, Part> = BTreeMap::new();
-        let mut events = Vec::new();
-        for (endpoint, message) in messages {
-            let agent = endpoint.id.clone();
-            if !parts.contains_key(&agent) {
-                // Removed between the registry's answer and this transaction: nothing of it counts.
-                let Some(standing) = reports::standing(&mut tx, &agent).await? else {
-                    refused(&agent, "not-active", "the endpoint may not report any more");
-                    continue;
-                };
-                parts.insert(
-                    agent.clone(),
-                    Part { endpoint, standing, nonce: None, asked: None, resend_from: None, forked: false },
-                );
-            }
-            let Some(part) = parts.get_mut(&agent) else { continue };
-            let findings = match message {
-                Message::Heartbeat(heartbeat) => heartbeat_heard(&mut tx, part, &heartbeat, now).await?,
-                Message::Report(report) => self.report_heard(&mut tx, part, *report, now).await?,
+        let ids: Vec<&AgentId> = batch.iter().map(|incoming| &incoming.endpoint.id).collect();
+        let mut standings = reports::standings(&mut tx, &ids).await?;
+        let mut recording = self.workflow.begin(&mut tx, now).await?;
+        let mut parts = Vec::with_capacity(batch.len());
+        for Incoming { endpoint, messages } in batch {
+            // Removed between the registry's answer and this transaction: nothing of it counts.
+            let Some(standing) = standings.remove(&endpoint.id) else {
+                for _ in messages {
+                    refused(&endpoint.id, "not-active", "the endpoint may not report any more");
+                }
+                continue;
             };
-            for finding in findings {
-                events.extend(self.workflow.observe(&mut tx, &part.endpoint, &finding, now).await?);
+            let mut part = Part::begin(&mut tx, endpoint.clone(), standing, messages).await?;
+            let mut findings = Vec::new();
+            for message in messages {
+                findings.extend(part.take(&mut tx, &mut self.parking, message.clone(), now).await?);
             }
+            recording.observe(&mut tx, endpoint, &findings).await?;
+            parts.push(part);
         }
-        let head = log::head(&mut tx).await?;
+        let head = recording.head();
         let witness = Witness { length: head.length, head: head.digest };
-        let mut acks = Vec::with_capacity(parts.len());
-        for (agent, mut part) in parts {
-            part.standing.downlink.seq += 1;
-            reports::keep_standing(&mut tx, &agent, &part.standing).await?;
-            events.push(Event::Endpoint(agent.clone()));
-            if let Some(ack) = self.ack(&agent, &part, witness, now) {
-                acks.push((agent, ack));
-            }
+        let mut outcome = Outcome { downlink: Vec::new(), events: recording.finish(&mut tx).await? };
+        outcome.downlink = self.answer(&mut tx, &mut parts, witness, now).await?;
+        let mut committed = Vec::new();
+        for part in parts {
+            outcome.events.push(Event::Endpoint(part.endpoint().id.clone()));
+            committed.extend(part.finish(&mut tx, now).await?);
         }
+        reports::commit(&mut tx, &committed, now).await?;
         tx.commit().await?;
-        Ok((acks, events))
+        metrics::counter!("wardwatch_reports_committed_total").increment(committed.len() as u64);
+        for (agent, _) in &outcome.downlink {
+            self.reconnected.remove(agent);
+        }
+        Ok(outcome)
     }
 
-    fn ack(&self, agent: &AgentId, part: &Part, witness: Witness, now: UnixMillis) -> Option<Envelope> {
-        let current = part.standing.progress.current;
-        let body = Ack {
-            stream: current.map(|c| c.stream).or(part.asked)?,
-            committed: current.map_or(0, |c| c.committed),
-            resend_from: part.resend_from,
-            nonce: part.nonce,
-            witness,
-        };
-        let message = Downlink { agent: agent.clone(), position: part.standing.downlink, sent: now, body };
-        envelope::seal(Kind::Ack, agent, &self.key, &message)
-            .inspect_err(|error| tracing::error!(%agent, %error, "an ack cannot be sealed"))
-            .ok()
-    }
-
-    async fn report_heard(
-        &mut self,
+    /// An ack for each endpoint; after an ack that proves the time to the agent, the commands it does not have.
+    async fn answer(
+        &self,
         db: &mut AnyConnection,
-        part: &mut Part,
-        first: SignedReport,
+        parts: &mut [Part],
+        witness: Witness,
         now: UnixMillis,
-    ) -> Result<Vec<Finding>, sqlx::Error> {
-        let agent = part.endpoint.id.clone();
-        let mut findings = Vec::new();
-        let mut next = Some(first);
-        while let Some(signed) = next.take() {
-            let SignedReport { report, digest, size } = &signed;
-            let position = report.position;
-            let known = reports::committed_digest(db, &agent, &position).await?;
-            let opens = matches!(report.body, Body::StreamOpened { .. });
-            match part.standing.progress.place(&position, *digest, known, opens) {
-                Placement::Next | Placement::Opens => {
-                    findings.extend(heard(part, now));
-                    reports::commit(db, &agent, &position, *digest, *size, now).await?;
-                    reports::keep_clocks(db, &agent, &report.time, None).await?;
-                    findings.extend(apply::apply(db, &agent, &mut part.standing, report, now).await?);
-                    part.standing.progress = Progress::after(&position, *digest);
-                    metrics::counter!("wardwatch_reports_committed_total").increment(1);
-                    next = self.parking.take_next(&agent, position.stream, position.seq + 1);
-                    let waits = next.is_none() && self.parking.has_waiting(&agent);
-                    part.resend_from = waits.then_some(position.seq + 1);
-                }
-                Placement::Repeated => {
-                    metrics::counter!("wardwatch_reports_repeated_total").increment(1);
-                }
-                Placement::Ahead { resend_from } => {
-                    part.resend_from = Some(resend_from);
-                    part.asked = Some(position.stream);
-                    self.parking.park(&agent, signed);
-                }
-                Placement::Fork => {
-                    refused(&agent, "fork", "another report was committed under this number");
-                    if !std::mem::replace(&mut part.forked, true) {
-                        findings.push(Finding::Fork { seq: position.seq });
-                    }
-                }
-                Placement::Stale => {
-                    refused(&agent, "stale-stream", "the report belongs to a stream that was left behind");
+    ) -> Result<Vec<(AgentId, Envelope)>, sqlx::Error> {
+        let asking: Vec<Arc<Endpoint>> = parts
+            .iter()
+            .filter(|part| part.downlink_stored().is_some())
+            .map(|part| part.endpoint().clone())
+            .collect();
+        let asking: Vec<&AgentId> = asking.iter().map(|endpoint| &endpoint.id).collect();
+        let mut waiting = commands::undelivered(db, &asking, now).await?;
+        let mut downlink = Vec::with_capacity(parts.len());
+        for part in parts {
+            let agent = part.endpoint().id.clone();
+            let Some(ack) = part.ack(witness) else { continue };
+            downlink.extend(self.seal(Kind::Ack, &agent, part.advance(), now, ack));
+            for waiting in waiting.remove(&agent).unwrap_or_default() {
+                let arrived = waiting.sent.is_some_and(|sent| part.downlink_stored() >= Some(sent));
+                if arrived && !self.reconnected.contains(&agent) {
+                    commands::keep_delivered(db, waiting.command.id, now).await?;
+                } else {
+                    let position = part.advance();
+                    commands::keep_sent(db, waiting.command.id, position).await?;
+                    downlink.extend(self.seal(Kind::Command, &agent, position, now, waiting.command));
                 }
             }
         }
-        Ok(findings)
+        Ok(downlink)
+    }
+
+    fn seal<T: Serialize>(
+        &self,
+        kind: Kind,
+        agent: &AgentId,
+        position: DownlinkPosition,
+        sent: UnixMillis,
+        body: T,
+    ) -> Option<(AgentId, Envelope)> {
+        let message = Downlink { agent: agent.clone(), position, sent, body };
+        envelope::seal(kind, agent, &self.key, &message)
+            .inspect_err(|error| tracing::error!(%agent, %kind, %error, "a message cannot be sealed"))
+            .ok()
+            .map(|envelope| (agent.clone(), envelope))
     }
 }
 
-async fn heartbeat_heard(
-    db: &mut AnyConnection,
-    part: &mut Part,
-    heartbeat: &Heartbeat,
-    now: UnixMillis,
-) -> Result<Vec<Finding>, sqlx::Error> {
-    let agent = &part.endpoint.id;
-    let contact = contact::note(&mut part.standing.instances, heartbeat.instance, heartbeat.time.uptime_ms);
-    if contact == Contact::Replayed {
-        refused(agent, "replay", "an old heartbeat was sent again");
-        return Ok(Vec::new());
-    }
-    reports::keep_clocks(db, agent, &heartbeat.time, Some(heartbeat.outbox_reports)).await?;
-    let mut findings = heard(part, now);
-    part.nonce = Some(heartbeat.nonce);
-    part.asked = Some(heartbeat.stream);
-    if contact == Contact::Returned {
-        refused(&part.endpoint.id, "cloned", "two agents run with one identity");
-        findings.push(Finding::IdentityCloned);
-    }
-    Ok(findings)
+/// Whether other data might have been committed: the database answered, and did not want these.
+fn is_about_data(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(_) | sqlx::Error::Decode(_) | sqlx::Error::Encode(_))
+        || matches!(error, sqlx::Error::ColumnDecode { .. })
 }
 
-/// Notes the contact; tells when it ends a silence.
-fn heard(part: &mut Part, now: UnixMillis) -> Vec<Finding> {
-    let was = std::mem::replace(&mut part.standing.link, Link::Heard);
-    part.standing.last_seen = Some(now);
-    if was == Link::Silent { vec![Finding::Heard] } else { Vec::new() }
+fn failed(error: &sqlx::Error, agent: Option<&AgentId>) {
+    let agent = agent.map(AgentId::as_str);
+    tracing::error!(error = error as &dyn std::error::Error, agent, "a batch was not committed");
+    metrics::counter!("wardwatch_batches_failed_total").increment(1);
 }
 
 fn refused(agent: &AgentId, reason: &'static str, problem: &str) {

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::fleet::Fleet;
 use crate::stopping::until;
 use crate::store::endpoints::State;
-use crate::store::reports::{self, Link};
+use crate::store::reports::{self, Link, Told};
 
 const EVERY: Duration = Duration::from_secs(20);
 
@@ -60,9 +60,11 @@ pub async fn look(fleet: &Fleet, began: UnixMillis, now: UnixMillis) -> Result<(
             continue;
         }
         standing.link = Link::Silent;
-        reports::keep_standing(&mut tx, &endpoint.id, &standing).await?;
+        reports::keep_standing(&mut tx, &endpoint.id, &standing, Told::default()).await?;
         let finding = Finding::Silent { since: last_seen };
-        let events = fleet.workflow.observe(&mut tx, &endpoint, &finding, now).await?;
+        let mut recording = fleet.workflow.begin(&mut tx, now).await?;
+        recording.observe(&mut tx, &endpoint, &[finding]).await?;
+        let events = recording.finish(&mut tx).await?;
         tx.commit().await?;
         fleet.workflow.announce(events);
     }

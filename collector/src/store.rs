@@ -4,6 +4,7 @@
 //! module of their own below. There is one writing connection, so writers queue here.
 
 pub mod alerts;
+pub mod commands;
 pub mod endpoints;
 pub mod evidence;
 pub mod files;
@@ -17,6 +18,7 @@ pub mod units;
 pub mod users;
 pub mod verdicts;
 
+use std::fmt::Write;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -122,6 +124,22 @@ impl From<Corrupt> for sqlx::Error {
     fn from(corrupt: Corrupt) -> Self {
         Self::Decode(Box::new(corrupt))
     }
+}
+
+/// Rows of one statement; times the columns it stays far below the 32,766 parameters of SQLite.
+const ROWS: usize = 200;
+
+/// Writes `$first, $first+1, …`, `count` of them.
+fn placeholders(sql: &mut String, first: usize, count: usize) {
+    for n in first..first + count {
+        let comma = if n == first { "" } else { ", " };
+        write!(sql, "{comma}${n}").expect("writing to a string cannot fail");
+    }
+}
+
+/// A text as both databases take it: PostgreSQL knows no NUL, and no agent may stop a batch with one.
+fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 fn digest(bytes: &[u8]) -> Result<Digest, sqlx::Error> {

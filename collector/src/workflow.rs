@@ -5,25 +5,21 @@
 //! same transaction. Neighbours: ingest and the fleet watch bring findings, page and command line bring
 //! commands; all of them hear of changes through [`Workflow::subscribe`].
 
-use std::collections::BTreeMap;
+mod recording;
 
 use sqlx::AnyConnection;
 use tokio::sync::broadcast;
-use wardwatch_incidents::alert::{Alert, Inconsistent};
-use wardwatch_incidents::chain::{self, LogEntry};
+use wardwatch_incidents::alert::Alert;
 use wardwatch_incidents::change::{Actor, AlertId, Change, IncidentId};
-use wardwatch_incidents::diagnose::{self, Context, Next, Open};
-use wardwatch_incidents::incident::Incident;
 use wardwatch_incidents::operate::{self, Command, Raise, Refused};
-use wardwatch_policies::detection::{self, Detection, Subject};
-use wardwatch_policies::finding::Finding;
+use wardwatch_policies::detection::{self, Detection};
 use wardwatch_policies::ids::{AgentId, ProcedureId};
 use wardwatch_policies::procedure::{self, Procedure};
-use wardwatch_policies::severity::Severity;
 use wardwatch_policies::time::UnixMillis;
 
-use crate::store::endpoints::Endpoint;
-use crate::store::{Store, alerts, incidents, log};
+use crate::store::{Store, alerts, incidents};
+
+pub use self::recording::Recording;
 
 /// Events kept for a listener that is slow; one that is slower still is told that it missed some.
 const EVENTS: usize = 1024;
@@ -86,42 +82,12 @@ impl Workflow {
         }
     }
 
-    /// Judges a finding within a transaction. The caller commits, and announces what is returned.
+    /// Begins to record what one transaction changes.
     ///
     /// # Errors
     /// The database fails, or holds what this program did not write.
-    pub async fn observe(
-        &self,
-        db: &mut AnyConnection,
-        endpoint: &Endpoint,
-        finding: &Finding,
-        now: UnixMillis,
-    ) -> Result<Vec<Event>, sqlx::Error> {
-        let check_severity = check_severity(finding);
-        let subject = Subject { finding, kind: endpoint.kind, check_severity };
-        let Some(rule) = self.detection.matching(subject) else { return Ok(Vec::new()) };
-        let context = Context {
-            endpoint: &endpoint.id,
-            hostname: &endpoint.hostname,
-            unit: &endpoint.unit,
-            now,
-            check_severity,
-            procedure: &self.procedure.id,
-        };
-        let key = diagnose::key(rule, &context, finding);
-        let alert = alerts::open(db, &key).await?;
-        let incident = match key.group {
-            Some(group) => {
-                let rules: Vec<_> = self.detection.rules_of_group(group).collect();
-                incidents::open_of_endpoint(db, &endpoint.id, &rules).await?
-            }
-            None => None,
-        };
-        let next =
-            Next { alert: alerts::next_id(db).await?, incident: incidents::next_id(db, year(now)).await? };
-        let open = Open { alert: alert.as_ref(), incident };
-        let changes = diagnose::diagnose(rule, &context, finding, open, next);
-        self.record(db, &Actor::Rule(rule.id.clone()), changes, now).await
+    pub async fn begin(&self, db: &mut AnyConnection, now: UnixMillis) -> Result<Recording, sqlx::Error> {
+        Recording::begin(db, self.detection, self.procedure, now).await
     }
 
     /// Appends changes to the log and keeps what they mean, within a transaction. The caller commits, and
@@ -136,15 +102,11 @@ impl Workflow {
         changes: Vec<Change>,
         now: UnixMillis,
     ) -> Result<Vec<Event>, sqlx::Error> {
-        let mut head = log::head(db).await?;
-        let mut standing = Standing::default();
+        let mut recording = self.begin(db, now).await?;
         for change in changes {
-            let entry = chain::append(head, now, actor.clone(), change);
-            log::append(db, &entry).await?;
-            head = entry.head();
-            standing.take(db, &entry).await?;
+            recording.record(db, actor.clone(), change).await?;
         }
-        standing.keep(db).await
+        recording.finish(db).await
     }
 
     /// Raises an incident by hand, from alerts or from what someone was told.
@@ -259,96 +221,6 @@ impl Workflow {
         self.announce(events);
         Ok(())
     }
-}
-
-/// Alerts and incidents that new entries touch, loaded once and written back once.
-#[derive(Default)]
-struct Standing {
-    alerts: BTreeMap<AlertId, Alert>,
-    incidents: BTreeMap<IncidentId, Incident>,
-    endpoints: Vec<AgentId>,
-}
-
-impl Standing {
-    async fn take(&mut self, db: &mut AnyConnection, entry: &LogEntry) -> Result<(), sqlx::Error> {
-        let change = &entry.change;
-        if let Some(alert) = Alert::raised(entry.at, change) {
-            self.alerts.insert(alert.id, alert);
-        } else {
-            for id in self.alerts_touched(db, change).await? {
-                if let Some(alert) = self.alerts.remove(&id) {
-                    let alert = alert.apply(entry.at, &entry.actor, change).map_err(contradiction)?;
-                    self.alerts.insert(id, alert);
-                }
-            }
-        }
-        if let Some(id) = change.incident() {
-            let incident = match self.incidents.remove(&id) {
-                Some(incident) => Some(incident),
-                None => incidents::find(db, id).await?,
-            };
-            let incident = match (incident, change) {
-                (Some(incident), _) => {
-                    Some(incident.apply(entry.at, &entry.actor, change).map_err(contradiction)?)
-                }
-                (None, Change::IncidentRaised { procedure, .. }) => procedure::shipped(procedure)
-                    .and_then(|procedure| Incident::raised(procedure, entry.at, &entry.actor, change)),
-                (None, _) => None,
-            };
-            self.incidents.extend(incident.map(|incident| (id, incident)));
-        }
-        if let Change::EndpointEnrolled { endpoint, .. }
-        | Change::EndpointApproved { endpoint }
-        | Change::EndpointRemoved { endpoint, .. } = change
-        {
-            self.endpoints.push(endpoint.clone());
-        }
-        Ok(())
-    }
-
-    /// Loads the alerts that a change concerns; returns their numbers.
-    async fn alerts_touched(
-        &mut self,
-        db: &mut AnyConnection,
-        change: &Change,
-    ) -> Result<Vec<AlertId>, sqlx::Error> {
-        let ids = match change {
-            Change::IncidentRaised { alerts, .. } => alerts.clone(),
-            Change::IncidentClosed { incident } => {
-                alerts::of_incident(db, *incident).await?.iter().map(|alert| alert.id).collect()
-            }
-            _ => change.alert().into_iter().collect(),
-        };
-        for id in &ids {
-            if !self.alerts.contains_key(id)
-                && let Some(alert) = alerts::find(db, *id).await?
-            {
-                self.alerts.insert(*id, alert);
-            }
-        }
-        Ok(ids)
-    }
-
-    async fn keep(self, db: &mut AnyConnection) -> Result<Vec<Event>, sqlx::Error> {
-        for alert in self.alerts.values() {
-            alerts::keep(db, alert).await?;
-        }
-        for incident in self.incidents.values() {
-            incidents::keep(db, incident).await?;
-        }
-        let endpoints = self.endpoints.into_iter().map(Event::Endpoint);
-        let alerts = self.alerts.into_keys().map(Event::Alert);
-        Ok(alerts.chain(self.incidents.into_keys().map(Event::Incident)).chain(endpoints).collect())
-    }
-}
-
-fn contradiction(error: Inconsistent) -> sqlx::Error {
-    sqlx::Error::Decode(Box::new(error))
-}
-
-/// The severity that a shipped policy gives the check of a finding.
-fn check_severity(_finding: &Finding) -> Option<Severity> {
-    None
 }
 
 /// The year in which offices in Vietnam (UTC+7) number an incident raised at this time.

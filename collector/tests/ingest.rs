@@ -1,5 +1,7 @@
 //! The way of a report with real parts: agents over mutual TLS, the broker, ingest, both databases.
 
+#[path = "ingest/commands.rs"]
+mod commands;
 #[path = "ingest/contact.rs"]
 mod contact;
 #[path = "ingest/contents.rs"]

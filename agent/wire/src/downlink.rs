@@ -73,3 +73,15 @@ pub enum Action {
     /// Evaluate all policies again.
     Recheck,
 }
+
+impl Action {
+    pub const ALL: [Self; 2] = [Self::Rescan, Self::Recheck];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rescan => "rescan",
+            Self::Recheck => "recheck",
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! acknowledged, so what does not fit is sent again by its agent.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use wardwatch_policies::ids::AgentId;
 use wardwatch_wire::report::StreamId;
@@ -16,13 +17,13 @@ const BYTES: usize = 64 * 1024 * 1024;
 /// The waiting reports.
 #[derive(Default)]
 pub(super) struct Parking {
-    agents: HashMap<AgentId, BTreeMap<(StreamId, u64), SignedReport>>,
+    agents: HashMap<AgentId, BTreeMap<(StreamId, u64), Arc<SignedReport>>>,
     bytes: usize,
 }
 
 impl Parking {
     /// Lets a report wait. Returns whether there was room.
-    pub(super) fn park(&mut self, agent: &AgentId, report: SignedReport) -> bool {
+    pub(super) fn park(&mut self, agent: &AgentId, report: Arc<SignedReport>) -> bool {
         let waiting = self.agents.entry(agent.clone()).or_default();
         let key = (report.report.position.stream, report.report.position.seq);
         if waiting.contains_key(&key) {
@@ -38,7 +39,12 @@ impl Parking {
 
     /// Takes out the report that is next in its stream, if it waits. Whatever waits before it or in another
     /// stream is let go.
-    pub(super) fn take_next(&mut self, agent: &AgentId, stream: StreamId, seq: u64) -> Option<SignedReport> {
+    pub(super) fn take_next(
+        &mut self,
+        agent: &AgentId,
+        stream: StreamId,
+        seq: u64,
+    ) -> Option<Arc<SignedReport>> {
         let waiting = self.agents.get_mut(agent)?;
         let before: usize = waiting.values().map(|report| report.size).sum();
         waiting.retain(|(waits_in, number), _| *waits_in == stream && *number >= seq);

@@ -1,5 +1,7 @@
 //! From bytes off the broker to a message that may be believed. Pure; keys come from the registry.
 
+use std::sync::Arc;
+
 use ed25519_dalek::VerifyingKey;
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::ids::AgentId;
@@ -7,7 +9,7 @@ use wardwatch_wire::envelope::{Kind, OpenError, Unverified};
 use wardwatch_wire::report::{Heartbeat, Report};
 
 /// A report whose signature holds.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct SignedReport {
     pub(super) report: Report,
     /// Of the whole envelope; the next report's `previous`.
@@ -16,10 +18,20 @@ pub(super) struct SignedReport {
     pub(super) size: usize,
 }
 
-/// What an agent may send up.
+/// What an agent may send up. Cheap to clone.
+#[derive(Clone)]
 pub(super) enum Message {
-    Report(Box<SignedReport>),
-    Heartbeat(Heartbeat),
+    Report(Arc<SignedReport>),
+    Heartbeat(Arc<Heartbeat>),
+}
+
+impl Message {
+    pub(super) fn report(&self) -> Option<&SignedReport> {
+        match self {
+            Self::Report(report) => Some(report),
+            Self::Heartbeat(_) => None,
+        }
+    }
 }
 
 /// Verifies a message that came on `agent`'s topic.
@@ -32,12 +44,12 @@ pub(super) fn verify(agent: &AgentId, key: &VerifyingKey, payload: &[u8]) -> Res
         Kind::Heartbeat => {
             let heartbeat: Heartbeat = unverified.verify(Kind::Heartbeat, agent, key)?;
             same_agent(agent, &heartbeat.agent)?;
-            Ok(Message::Heartbeat(heartbeat))
+            Ok(Message::Heartbeat(Arc::new(heartbeat)))
         }
         _ => {
             let report: Report = unverified.verify(Kind::Report, agent, key)?;
             same_agent(agent, &report.agent)?;
-            Ok(Message::Report(Box::new(SignedReport {
+            Ok(Message::Report(Arc::new(SignedReport {
                 report,
                 digest: Digest::of(payload),
                 size: payload.len(),

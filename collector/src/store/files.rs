@@ -1,20 +1,16 @@
 //! The state of every endpoint's files, as last reported.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
-use wardwatch_policies::file::{Coverage, FileKind, FileSighting, FileState, Sighting};
+use wardwatch_policies::file::{Coverage, FileKind, FileState, Sighting};
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::path::EndpointPath;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::report::StreamId;
 
-use super::{Corrupt, digest};
-
-/// Rows of one statement; times the columns it stays far below the 32,766 parameters of SQLite.
-const ROWS: usize = 200;
+use super::{Corrupt, ROWS, digest, placeholders, text};
 
 const COLUMNS: &str = "sighting, digest, size, kind, mode, uid, gid, reason";
 
@@ -51,7 +47,7 @@ pub async fn keep(
     db: &mut AnyConnection,
     endpoint: &AgentId,
     stream: StreamId,
-    seen: &[&FileSighting],
+    seen: &[(&EndpointPath, &Sighting)],
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
     for chunk in seen.chunks(ROWS) {
@@ -70,7 +66,7 @@ pub async fn keep(
         );
         let mut query =
             sqlx::query(AssertSqlSafe(sql)).bind(endpoint.as_str()).bind(stream.0.to_vec()).bind(now.0);
-        for FileSighting { path, sighting, .. } in chunk {
+        for (path, sighting) in chunk {
             let (word, state, reason) = match sighting {
                 Sighting::Present(state) => ("present", Some(state), None),
                 Sighting::Unreadable(reason) => ("unreadable", None, Some(reason.as_str())),
@@ -85,7 +81,7 @@ pub async fn keep(
                 .bind(state.and_then(|s| s.mode).map(i64::from))
                 .bind(owner.map(|(uid, _)| i64::from(uid)))
                 .bind(owner.map(|(_, gid)| i64::from(gid)))
-                .bind(reason)
+                .bind(reason.map(text))
                 .bind(path.as_bytes());
         }
         query.execute(&mut *db).await?;
@@ -195,12 +191,5 @@ const fn kind_text(kind: FileKind) -> &'static str {
         FileKind::MachO => "mach-o",
         FileKind::Script => "script",
         FileKind::Other => "other",
-    }
-}
-
-fn placeholders(sql: &mut String, first: usize, count: usize) {
-    for n in first..first + count {
-        let comma = if n == first { "" } else { ", " };
-        write!(sql, "{comma}${n}").expect("writing to a string cannot fail");
     }
 }

@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, Row};
 use wardwatch_policies::host::HostFacts;
 use wardwatch_policies::ids::AgentId;
 
-use super::Corrupt;
+use super::{Corrupt, text};
 
 /// Writes the facts and the host name that lists show.
 ///
@@ -15,7 +15,7 @@ pub async fn keep(db: &mut AnyConnection, endpoint: &AgentId, facts: &HostFacts)
     sqlx::query("update endpoints set host = $2, hostname = $3 where id = $1")
         .bind(endpoint.as_str())
         .bind(body)
-        .bind(&facts.hostname)
+        .bind(text(&facts.hostname))
         .execute(db)
         .await?;
     Ok(())

@@ -3,10 +3,9 @@
 use sqlx::{AnyConnection, Row};
 use wardwatch_incidents::change::IncidentId;
 use wardwatch_incidents::incident::{Incident, IncidentState};
-
 use wardwatch_policies::ids::{AgentId, RuleId};
 
-use super::Corrupt;
+use super::{Corrupt, text};
 
 /// Reads one incident.
 ///
@@ -85,8 +84,8 @@ pub async fn keep(db: &mut AnyConnection, incident: &Incident) -> Result<(), sql
     )
     .bind(incident.id.to_string())
     .bind(incident.procedure.as_str())
-    .bind(&incident.title.vi)
-    .bind(&incident.title.en)
+    .bind(text(&incident.title.vi))
+    .bind(text(&incident.title.en))
     .bind(incident.severity.as_str())
     .bind(incident.seriousness.as_ref().map(|assessed| i64::from(assessed.serious)))
     .bind(state)

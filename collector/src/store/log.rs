@@ -1,12 +1,12 @@
 //! The change log: appended to, never changed.
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use wardwatch_incidents::chain::{Checkpoint, Head, LogEntry, StoredEntry};
 use wardwatch_incidents::change::{AlertId, IncidentId};
 use wardwatch_policies::time::UnixMillis;
 
-use super::{Corrupt, digest};
+use super::{Corrupt, ROWS, digest, placeholders};
 
 /// Where the log ends now. Read it in the transaction that appends.
 ///
@@ -23,25 +23,33 @@ pub async fn head(db: &mut AnyConnection) -> Result<Head, sqlx::Error> {
     })
 }
 
-/// Appends an entry made to follow the head.
+/// Appends entries made to follow the head, and each other.
 ///
 /// # Errors
-/// The database fails, or the log does not end where the entry begins.
-pub async fn append(db: &mut AnyConnection, entry: &LogEntry) -> Result<(), sqlx::Error> {
-    let stored = entry.to_stored();
-    sqlx::query(
-        "insert into log (idx, at, actor, change_body, digest, incident, alert) \
-         values ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(stored.index.cast_signed())
-    .bind(stored.at.0)
-    .bind(stored.actor_text)
-    .bind(stored.change_text)
-    .bind(stored.digest.as_bytes().to_vec())
-    .bind(entry.change.incident().map(|incident| incident.to_string()))
-    .bind(entry.change.alert().map(|alert| alert.0))
-    .execute(db)
-    .await?;
+/// The database fails, or the log does not end where the entries begin.
+pub async fn append(db: &mut AnyConnection, entries: &[LogEntry]) -> Result<(), sqlx::Error> {
+    for chunk in entries.chunks(ROWS) {
+        let mut sql =
+            String::from("insert into log (idx, at, actor, change_body, digest, incident, alert) values ");
+        for row in 0..chunk.len() {
+            sql.push_str(if row == 0 { "(" } else { ", (" });
+            placeholders(&mut sql, 1 + row * 7, 7);
+            sql.push(')');
+        }
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for entry in chunk {
+            let stored = entry.to_stored();
+            query = query
+                .bind(stored.index.cast_signed())
+                .bind(stored.at.0)
+                .bind(stored.actor_text)
+                .bind(stored.change_text)
+                .bind(stored.digest.as_bytes().to_vec())
+                .bind(entry.change.incident().map(|incident| incident.to_string()))
+                .bind(entry.change.alert().map(|alert| alert.0));
+        }
+        query.execute(&mut *db).await?;
+    }
     Ok(())
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use wardwatch_policies::ids::{AgentId, CheckId, PolicyId};
 use wardwatch_policies::time::UnixMillis;
-use wardwatch_policies::verdict::{PolicyResults, Verdict};
+use wardwatch_policies::verdict::{CheckResult, PolicyResults, Verdict};
 
-use super::Corrupt;
+use super::{Corrupt, ROWS, placeholders, text};
 
 /// The stored verdicts of one policy.
 ///
@@ -39,38 +39,51 @@ pub async fn verdicts(
         .collect()
 }
 
-/// Writes the results of one policy.
+/// Writes results of one policy; the last word on a check counts. When a verdict last changed stays as it is
+/// where only its evidence differs.
 ///
 /// # Errors
 /// The database fails.
 pub async fn keep(
     db: &mut AnyConnection,
     endpoint: &AgentId,
-    results: &PolicyResults,
+    PolicyResults { policy, version, results }: &PolicyResults,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
-    for result in &results.results {
-        let evidence = serde_json::to_string(&result.evidence).map_err(|e| sqlx::Error::Encode(e.into()))?;
-        let reason = match &result.verdict {
-            Verdict::Unknown(reason) => Some(reason.as_str()),
-            _ => None,
-        };
-        sqlx::query(
-            "insert into verdicts (endpoint, policy, check_id, version, verdict, reason, evidence, changed) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (endpoint, policy, check_id) do update set \
+    let results: BTreeMap<&CheckId, &CheckResult> = results.iter().map(|r| (&r.check, r)).collect();
+    let results: Vec<&CheckResult> = results.into_values().collect();
+    for chunk in results.chunks(ROWS) {
+        let mut sql = String::from(
+            "insert into verdicts (check_id, verdict, reason, evidence, endpoint, policy, version, changed) values ",
+        );
+        for row in 0..chunk.len() {
+            sql.push_str(if row == 0 { "(" } else { ", (" });
+            placeholders(&mut sql, 5 + row * 4, 4);
+            sql.push_str(", $1, $2, $3, $4)");
+        }
+        sql.push_str(
+            " on conflict (endpoint, policy, check_id) do update set \
              version = excluded.version, verdict = excluded.verdict, reason = excluded.reason, \
-             evidence = excluded.evidence, changed = excluded.changed",
-        )
-        .bind(endpoint.as_str())
-        .bind(results.policy.as_str())
-        .bind(result.check.as_str())
-        .bind(results.version.to_string())
-        .bind(result.verdict.as_str())
-        .bind(reason)
-        .bind(evidence)
-        .bind(now.0)
-        .execute(&mut *db)
-        .await?;
+             evidence = excluded.evidence, changed = case when verdicts.verdict = excluded.verdict \
+             and coalesce(verdicts.reason, '') = coalesce(excluded.reason, '') \
+             then verdicts.changed else excluded.changed end",
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql))
+            .bind(endpoint.as_str())
+            .bind(policy.as_str())
+            .bind(version.to_string())
+            .bind(now.0);
+        for result in chunk {
+            let reason = match &result.verdict {
+                Verdict::Unknown(reason) => Some(text(reason)),
+                _ => None,
+            };
+            query =
+                query.bind(result.check.as_str()).bind(result.verdict.as_str()).bind(reason).bind(
+                    serde_json::to_string(&result.evidence).map_err(|e| sqlx::Error::Encode(e.into()))?,
+                );
+        }
+        query.execute(&mut *db).await?;
     }
     Ok(())
 }

@@ -112,6 +112,56 @@ async fn a_new_streams_inventory_finds_what_changed_appeared_and_went_meanwhile(
 }
 
 #[tokio::test]
+async fn a_file_changed_and_changed_back_is_found_however_the_reports_are_batched() {
+    for database in Database::each().await {
+        let office = Office::open(&database).await;
+        let mut pc = office.reporter("pc-1").await;
+        pc.open(1, StreamReason::FirstStart).await;
+        pc.tell(file("/usr/bin/ls", b"1")).await;
+        pc.tell(COMPLETE).await;
+        let changes = Body::Files(vec![
+            seen("/usr/bin/ls", present(b"2")),
+            seen("/usr/bin/ls", Sighting::Unreadable("locked".into())),
+            seen("/usr/bin/ls", present(b"1")),
+        ]);
+        let bodies = [file("/usr/bin/ls", b"2"), file("/usr/bin/ls", b"1"), changes];
+        let envelopes = bodies.map(|body| pc.report(body));
+        for envelope in &envelopes {
+            pc.send(envelope).await;
+        }
+        pc.ack_that(|ack| ack.committed == 6).await;
+        assert_eq!(office.alert_lines().await, ["system-executable-changed open 5"]);
+        let entries = office.count("log").await;
+        assert_eq!(entries, 6, "five sightings that differ from the one before, and the incident");
+        office.close().await;
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_files_come_and_go() {
+    for database in Database::each().await {
+        let office = Office::open(&database).await;
+        let mut pc = office.reporter("pc-1").await;
+        pc.open(1, StreamReason::FirstStart).await;
+        let names: Vec<String> = (0..10_000).map(|n| format!("/usr/share/lib/{n}.so")).collect();
+        for chunk in names.chunks(250) {
+            let files = chunk.iter().map(|name| seen(name, present(name.as_bytes()))).collect();
+            let envelope = pc.report(Body::Files(files));
+            pc.send(&envelope).await;
+        }
+        pc.tell(COMPLETE).await;
+        assert_eq!(office.count("files where sighting = 'present'").await, 10_000);
+        assert_eq!(office.log_head().await.length, 0);
+
+        pc.open(2, StreamReason::CollectorRestored).await;
+        pc.tell(COMPLETE).await;
+        assert_eq!(office.count("files where sighting = 'absent'").await, 10_000);
+        assert_eq!(office.count("alerts where state = 'open'").await, 10_000);
+        office.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_verdict_of_pass_closes_and_unknown_keeps_open() {
     for database in Database::each().await {
         let office = Office::open(&database).await;
@@ -138,6 +188,47 @@ async fn a_verdict_of_pass_closes_and_unknown_keeps_open() {
             assert_eq!(office.alert_lines().await, expected);
         }
         assert_eq!(office.count("verdicts where verdict = 'unknown' and reason = 'not readable'").await, 1);
+        office.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_host_says_of_itself_and_how_far_it_sees_is_kept() {
+    use wardwatch_policies::file::{Coverage, Watch};
+    use wardwatch_policies::host::HostFacts;
+    for database in Database::each().await {
+        let office = Office::open(&database).await;
+        let mut pc = office.reporter("pc-1").await;
+        pc.open(1, StreamReason::FirstStart).await;
+        let facts = HostFacts {
+            // PostgreSQL takes no NUL in a text; one endpoint's nonsense must not stop its reports.
+            hostname: "máy\0-1".into(),
+            os: "Debian".into(),
+            kernel: "6.1".into(),
+            architecture: "x86_64".into(),
+            cpu: "c".into(),
+            cpu_count: 2,
+            memory_bytes: 1 << 30,
+            disks: Vec::new(),
+            addresses: vec!["192.0.2.7/24".into()],
+            agent_version: "0.1.0".into(),
+            limits: Vec::new(),
+        };
+        pc.tell(Body::Host(facts.clone())).await;
+        pc.tell(Body::Files(vec![seen("/usr/bin/su", Sighting::Unreadable("no\0t yours".into()))])).await;
+        let coverage = Coverage {
+            root: "/usr/bin".parse().unwrap(),
+            watch: Watch::ScanOnly("no inotify".into()),
+            hashed_files: 1,
+            unreadable: 1,
+        };
+        pc.tell(Body::Coverage(vec![coverage])).await;
+        let mut db = office.fleet.store.reader().acquire().await.unwrap();
+        let kept = wardwatch_collector::store::hosts::facts(&mut db, &pc.agent).await.unwrap();
+        assert_eq!(kept, Some(facts));
+        drop(db);
+        assert_eq!(office.count("coverage").await, 1);
+        assert_eq!(office.count("files where reason like 'no%t yours'").await, 1);
         office.close().await;
     }
 }

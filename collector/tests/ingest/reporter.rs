@@ -12,7 +12,7 @@ use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
-use wardwatch_wire::downlink::{Ack, Downlink, DownlinkPosition};
+use wardwatch_wire::downlink::{Ack, Command, Downlink, DownlinkPosition};
 use wardwatch_wire::envelope::{self, Envelope, Kind, Unverified};
 use wardwatch_wire::report::{AgentTime, Body, Heartbeat, InstanceId, Nonce, Position, Report, StreamId};
 use wardwatch_wire::topic::{Channel, Topic};
@@ -156,6 +156,34 @@ impl Reporter {
         let payload = self.payload().await;
         let unverified = Unverified::parse(&payload).unwrap();
         (unverified.kind() == Kind::Ack).then(|| self.verified(&unverified))
+    }
+
+    /// The next command; acks before it are passed over.
+    pub(crate) async fn command(&mut self) -> Command {
+        loop {
+            let payload = self.payload().await;
+            let unverified = Unverified::parse(&payload).unwrap();
+            match unverified.kind() {
+                Kind::Command => return self.verified(&unverified),
+                _ => drop(self.verified::<Ack>(&unverified)),
+            }
+        }
+    }
+
+    /// Takes what has come so far; how many commands were among it.
+    pub(crate) fn commands_heard(&mut self) -> usize {
+        let mut commands = 0;
+        while let Ok(payload) = self.heard.try_recv() {
+            let unverified = Unverified::parse(&payload).unwrap();
+            match unverified.kind() {
+                Kind::Command => {
+                    self.verified::<Command>(&unverified);
+                    commands += 1;
+                }
+                _ => drop(self.verified::<Ack>(&unverified)),
+            }
+        }
+        commands
     }
 
     fn verified<T: serde::de::DeserializeOwned>(&mut self, unverified: &Unverified) -> T {

@@ -1,5 +1,6 @@
 //! Streams of reports: in order, once, and acknowledged, whatever the link does.
 
+use wardwatch_collector::store::reports::{self, Standing, Told};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_tests::database::Database;
@@ -188,11 +189,8 @@ async fn a_collector_restored_from_an_older_backup_goes_on_with_a_new_stream() {
         // As the backup has it: the last four were never heard of.
         office.run_sql("delete from reports where seq > 1").await;
         let mut tx = office.fleet.store.write().await.unwrap();
-        let restored = wardwatch_collector::store::reports::Standing {
-            downlink: office.standing("pc-1").await.downlink,
-            ..at_backup
-        };
-        wardwatch_collector::store::reports::keep_standing(&mut tx, &pc.agent, &restored).await.unwrap();
+        let restored = Standing { downlink: office.standing("pc-1").await.downlink, ..at_backup };
+        reports::keep_standing(&mut tx, &pc.agent, &restored, Told::default()).await.unwrap();
         tx.commit().await.unwrap();
 
         let next = pc.report(QUIET);

@@ -1,7 +1,7 @@
 //! Endpoints, files and alerts, put into the store by the functions that the collector itself uses.
 
 use wardwatch_collector::store::endpoints::{self, Endpoint, State};
-use wardwatch_collector::store::reports::{self, Link};
+use wardwatch_collector::store::reports::{self, Link, Told};
 use wardwatch_collector::store::{files, hosts, verdicts};
 use wardwatch_incidents::change::{Actor, AlertId, Change};
 use wardwatch_policies::digest::Digest;
@@ -114,7 +114,8 @@ pub(crate) async fn state(site: &Site, id: &str, wall: UnixMillis) {
     };
     let mut tx = site.fleet.store.write().await.unwrap();
     hosts::keep(&mut tx, &id, &facts).await.unwrap();
-    files::keep(&mut tx, &id, StreamId([1; 16]), &[&ssh, &other], now).await.unwrap();
+    let seen = [&ssh, &other].map(|file| (&file.path, &file.sighting));
+    files::keep(&mut tx, &id, StreamId([1; 16]), &seen, now).await.unwrap();
     let roots = [
         coverage("/usr", Watch::Live),
         coverage("/mnt/chia-se", Watch::Skipped("network file system".into())),
@@ -134,8 +135,8 @@ pub(crate) async fn state(site: &Site, id: &str, wall: UnixMillis) {
     standing.link = Link::Heard;
     standing.last_seen = Some(now);
     standing.inventory_complete = true;
-    reports::keep_standing(&mut tx, &id, &standing).await.unwrap();
     let time = AgentTime { wall, uptime_ms: 1000, proved: Some(now) };
-    reports::keep_clocks(&mut tx, &id, &time, Some(3)).await.unwrap();
+    let told = Told { time: Some(time), outbox_reports: Some(3) };
+    reports::keep_standing(&mut tx, &id, &standing, told).await.unwrap();
     tx.commit().await.unwrap();
 }
