@@ -408,3 +408,7 @@ log-token-revoked = Token { $token } revoked
 log-user-created = User { $user } created
 log-password-changed = Password of user { $user } changed
 log-command-issued = Command { $action } sent to the endpoint
+
+alert-in-incident = Handled in an incident
+still-open = steps { $steps } are still open, and this step closes the incident
+fault-go-back = Use your browser's back button: what you entered is still there.

@@ -382,3 +382,7 @@ log-token-revoked = Thu hồi mã đăng ký { $token }
 log-user-created = Tạo tài khoản { $user }
 log-password-changed = Đổi mật khẩu của tài khoản { $user }
 log-command-issued = Gửi lệnh { $action } đến thiết bị
+
+alert-in-incident = Đang xử lý trong sự cố
+still-open = các bước { $steps } chưa xong; hoàn thành bước này sẽ đóng sự cố
+fault-go-back = Dùng nút quay lại của trình duyệt: nội dung đã nhập vẫn còn.

@@ -52,7 +52,7 @@ pub(super) async fn list(
             ApiError::invalid(format!("\"{text}\" is not a state"), "use open, silenced, closed or all")
         })?),
     };
-    let filter = AlertFilter { state, endpoint: asked.endpoint, incident: None };
+    let filter = AlertFilter { state, endpoint: asked.endpoint, ..AlertFilter::default() };
     Ok(Json(alerts::list(api.db(), &filter, Slice::page(asked.page)).await?))
 }
 

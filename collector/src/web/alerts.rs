@@ -139,6 +139,6 @@ impl AlertPage {
     }
 
     const fn state(&self) -> Key {
-        words::alert_state(self.alert.state)
+        words::alert_state(self.alert.state, self.alert.incident.is_some())
     }
 }

@@ -125,6 +125,8 @@ struct FaultPage {
     title: String,
     problem: String,
     remedy: String,
+    /// A form was sent, and what was typed is still in the browser.
+    go_back: bool,
 }
 
 /// Turns a fault into a page in the visitor's language, or sends the visitor to sign in.
@@ -152,7 +154,8 @@ pub(super) async fn in_visitors_language(request: Request, next: Next) -> Respon
                 now: UnixMillis(0),
             };
             let title = format!("{} · {}", fault.status().as_u16(), language.text("fault-title"));
-            let body = FaultPage { page, title, problem, remedy }.render().unwrap_or_default();
+            let body =
+                FaultPage { page, title, problem, remedy, go_back: !asks }.render().unwrap_or_default();
             (fault.status(), Html(body)).into_response()
         }
     }

@@ -1,7 +1,7 @@
 //! Tells open pages what has changed, as server-sent events. A page fetches what it shows again by itself;
 //! no data is sent here.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ use crate::workflow::Event;
 
 /// Changes this close together are told as one.
 const GATHER: Duration = Duration::from_millis(300);
+/// Endpoints are heard all the time; no page fetches their list more often than this.
+const GATHER_ENDPOINTS: Duration = Duration::from_secs(5);
+const ENDPOINTS: &str = "endpoints";
 /// How often it is looked whether the visitor is still signed in.
 const RECHECK: Duration = Duration::from_secs(60);
 
@@ -31,7 +34,7 @@ pub(super) async fn stream(
     // An open page is nobody's action: looking after the session must not prolong it.
     headers.insert("hx-request", axum::http::HeaderValue::from_static("true"));
     let receiver = web.workflow().subscribe();
-    let told = Told { web, headers, receiver, pending: BTreeSet::new() };
+    let told = Told { web, headers, receiver, pending: BTreeMap::new(), endpoints_told: None };
     let stream = futures_util::stream::unfold(told, |mut told| async move {
         let name = told.next().await?;
         Some((Ok(ServerEvent::default().event(name).data("")), told))
@@ -43,42 +46,56 @@ struct Told {
     web: Web,
     headers: HeaderMap,
     receiver: Receiver<Event>,
-    pending: BTreeSet<String>,
+    /// What is to be told, and from when on.
+    pending: BTreeMap<String, Instant>,
+    /// When endpoints were last told of.
+    endpoints_told: Option<Instant>,
 }
 
 impl Told {
     /// The name of the next event; `None` when the visitor is no longer signed in or the program stops.
     async fn next(&mut self) -> Option<String> {
-        while self.pending.is_empty() {
-            match tokio::time::timeout(RECHECK, self.receiver.recv()).await {
-                Ok(received) => self.take(received)?,
-                Err(_) => {
+        loop {
+            let due =
+                self.pending.iter().min_by_key(|(_, due)| **due).map(|(name, due)| (name.clone(), *due));
+            let wake = due.as_ref().map_or_else(|| Instant::now() + RECHECK, |(_, due)| *due);
+            match (timeout_at(wake, self.receiver.recv()).await, due) {
+                (Ok(received), _) => self.take(received)?,
+                (Err(_), Some((name, _))) => {
+                    self.pending.remove(&name);
+                    if name == ENDPOINTS {
+                        self.endpoints_told = Some(Instant::now());
+                    }
+                    return Some(name);
+                }
+                (Err(_), None) => {
                     if !matches!(self.web.visitor(&self.headers).await, Ok(Some(_))) {
                         return None;
                     }
-                    continue;
                 }
             }
-            let end = Instant::now() + GATHER;
-            while let Ok(received) = timeout_at(end, self.receiver.recv()).await {
-                self.take(received)?;
-            }
         }
-        self.pending.pop_first()
     }
 
     fn take(&mut self, received: Result<Event, RecvError>) -> Option<()> {
         match received {
             Ok(Event::Alert(_)) => self.tell(&["alerts", "changed"]),
             Ok(Event::Incident(id)) => self.tell(&["incidents", &format!("incident-{id}"), "changed"]),
-            Ok(Event::Endpoint(_)) => self.tell(&["endpoints", "changed"]),
-            Err(RecvError::Lagged(_)) => self.tell(&["alerts", "incidents", "endpoints", "changed"]),
+            Ok(Event::Endpoint(_)) => self.tell(&[ENDPOINTS]),
+            Err(RecvError::Lagged(_)) => self.tell(&["alerts", "incidents", ENDPOINTS, "changed"]),
             Err(RecvError::Closed) => return None,
         }
         Some(())
     }
 
     fn tell(&mut self, names: &[&str]) {
-        self.pending.extend(names.iter().map(|name| (*name).to_owned()));
+        let soon = Instant::now() + GATHER;
+        for name in names {
+            let due = match self.endpoints_told {
+                Some(told) if *name == ENDPOINTS => soon.max(told + GATHER_ENDPOINTS),
+                _ => soon,
+            };
+            self.pending.entry((*name).to_owned()).or_insert(due);
+        }
     }
 }

@@ -63,7 +63,7 @@ struct OverviewPage {
 
 pub(super) async fn show(State(web): State<Web>, page: Page) -> Result<Response, Fault> {
     let db = web.db();
-    let open = AlertFilter { state: Some(AlertState::Open), ..AlertFilter::default() };
+    let open = AlertFilter { state: Some(AlertState::Open), unassigned: true, ..AlertFilter::default() };
     let open_incidents = open_incidents(db, page.language).await?;
     page::show(&OverviewPage {
         page: page.of(Section::Overview),

@@ -95,6 +95,11 @@ impl Page {
     }
 
     #[must_use]
+    pub(super) fn user_name(&self) -> &str {
+        self.visitor.as_ref().map_or("", |visitor| &visitor.user)
+    }
+
+    #[must_use]
     pub(super) fn is_admin(&self) -> bool {
         self.visitor.as_ref().is_some_and(|visitor| visitor.role.is_admin())
     }

@@ -22,8 +22,10 @@ pub(super) const fn severity(severity: Severity) -> Key {
     }
 }
 
-pub(super) const fn alert_state(state: AlertState) -> Key {
+/// An open alert that an incident takes care of is not waiting for anyone.
+pub(super) const fn alert_state(state: AlertState, in_incident: bool) -> Key {
     match state {
+        AlertState::Open if in_incident => Key("alert-in-incident"),
         AlertState::Open => Key("alert-open"),
         AlertState::Silenced => Key("alert-silenced"),
         AlertState::Closed => Key("alert-closed"),

@@ -2,13 +2,13 @@
 
 use wardwatch_incidents::change::{AlertId, EvidenceFile, IncidentId};
 use wardwatch_incidents::incident::{Incident, StepState};
-use wardwatch_incidents::view::{Gate, StepView};
+use wardwatch_incidents::view::{Advice, Gate, StepView};
 use wardwatch_policies::ids::StepId;
 use wardwatch_policies::procedure::Procedure;
 use wardwatch_policies::text::{Language, Text};
 use wardwatch_policies::time::UnixMillis;
 
-use crate::web::language::Key;
+use crate::web::language::{Key, Words as _};
 use crate::web::{chronicle, words};
 
 /// The steps of one phase.
@@ -117,7 +117,7 @@ fn card(
         superseded: view.superseded.iter().filter_map(|state| record(language, state)).collect(),
         carried_from: view.carried_over.then_some(view.round),
         gate: view.gate.as_ref().map(|gate| text(&gate.text())),
-        advice: view.advice.iter().map(|advice| text(&advice.text())).collect(),
+        advice: advice(language, view),
         is_next: view.is_next,
         can_complete: may && (step.never_blocked || (!settled && view.gate.is_none())),
         can_skip: may && !settled && !waits && step.examination.is_none() && !step.closes,
@@ -129,6 +129,21 @@ fn card(
             .filter_map(|id| Some((id.to_string(), text(&procedure.step(id)?.name))))
             .collect(),
     }
+}
+
+/// A step that a gate holds back needs no advice yet; open steps before the last are named in one line.
+fn advice(language: Language, view: &StepView<'_>) -> Vec<String> {
+    if view.gate.is_some() {
+        return Vec::new();
+    }
+    let (open, other): (Vec<_>, Vec<_>) =
+        view.advice.iter().partition(|advice| matches!(advice, Advice::StillOpen { .. }));
+    let mut lines: Vec<_> = other.iter().map(|advice| advice.text().get(language).to_owned()).collect();
+    if !open.is_empty() {
+        let open: Vec<_> = open.iter().map(|advice| advice.step().to_string()).collect();
+        lines.push(language.with("still-open", "steps", open.join(", ")));
+    }
+    lines
 }
 
 const fn standing(view: &StepView<'_>) -> (Key, &'static str) {

@@ -68,6 +68,8 @@ pub struct AlertFilter {
     pub state: Option<AlertState>,
     pub endpoint: Option<String>,
     pub incident: Option<String>,
+    /// Leaves out those that an incident takes care of.
+    pub unassigned: bool,
 }
 
 const SELECT: &str = "select a.id, a.endpoint, coalesce(e.hostname, a.endpoint) as hostname, a.unit, \
@@ -76,8 +78,8 @@ const SELECT: &str = "select a.id, a.endpoint, coalesce(e.hostname, a.endpoint) 
     a.closed_reason from alerts a left join endpoints e on e.id = a.endpoint left join units u on u.id = a.unit";
 
 /// Text columns are compared with `''` for "any", which both databases can type without a cast.
-const WHERE: &str =
-    " where ($1 = '' or a.state = $1) and ($2 = '' or a.endpoint = $2) and ($3 = '' or a.incident = $3)";
+const WHERE: &str = " where ($1 = '' or a.state = $1) and ($2 = '' or a.endpoint = $2) and ($3 = '' or a.incident = $3) \
+     and ($4 = 0 or a.incident is null)";
 
 const ORDER: &str = " order by case a.state when 'open' then 0 when 'silenced' then 1 else 2 end, \
     case a.severity when 'critical' then 0 when 'high' then 1 when 'medium' then 2 else 3 end, \
@@ -97,10 +99,11 @@ pub async fn list(db: &AnyPool, filter: &AlertFilter, slice: Slice) -> Result<Pa
         .bind(incident)
         .fetch_one(db)
         .await?;
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT}{WHERE}{ORDER} limit $4 offset $5")))
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT}{WHERE}{ORDER} limit $5 offset $6")))
         .bind(state)
         .bind(endpoint)
         .bind(incident)
+        .bind(i64::from(filter.unassigned))
         .bind(slice.size)
         .bind(slice.offset())
         .fetch_all(db)
@@ -118,13 +121,13 @@ pub async fn find(db: &AnyPool, id: i64) -> Result<Option<Alert>, sqlx::Error> {
     row.as_ref().map(read).transpose()
 }
 
-/// How many alerts are open, by severity from the worst down.
+/// How many alerts are open and in no incident, by severity from the worst down.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn open_by_severity(db: &AnyPool) -> Result<Vec<(Severity, i64)>, sqlx::Error> {
     let rows =
-        sqlx::query("select severity, count(*) as n from alerts where state = 'open' group by severity")
+        sqlx::query("select severity, count(*) as n from alerts where state = 'open' and incident is null group by severity")
             .fetch_all(db)
             .await?;
     let mut counts = rows

@@ -40,7 +40,6 @@ pub struct Endpoint {
     /// Reports that wait on the endpoint.
     pub outbox_reports: i64,
     pub inventory_complete: bool,
-    pub files: i64,
     pub checks_failed: i64,
     pub checks_unknown: i64,
     pub open_alerts: i64,
@@ -63,7 +62,6 @@ impl Endpoint {
 const SELECT: &str = "select e.id, e.hostname, e.unit, coalesce(u.name_vi, e.unit) as unit_vi, \
     coalesce(u.name_en, e.unit) as unit_en, e.kind, e.state, e.link, e.enrolled, e.last_seen, e.last_wall, \
     e.clock_proved, e.uptime_ms, e.outbox_reports, e.inventory_complete, \
-    (select count(*) from files f where f.endpoint = e.id and f.sighting <> 'absent') as files, \
     (select count(*) from verdicts v where v.endpoint = e.id and v.verdict = 'fail') as checks_failed, \
     (select count(*) from verdicts v where v.endpoint = e.id and v.verdict = 'unknown') as checks_unknown, \
     (select count(*) from alerts a where a.endpoint = e.id and a.state = 'open') as open_alerts \
@@ -199,7 +197,6 @@ fn read(row: &AnyRow) -> Result<Endpoint, sqlx::Error> {
         uptime_ms: row.try_get("uptime_ms")?,
         outbox_reports: row.try_get("outbox_reports")?,
         inventory_complete: row.try_get::<i64, _>("inventory_complete")? != 0,
-        files: row.try_get("files")?,
         checks_failed: row.try_get("checks_failed")?,
         checks_unknown: row.try_get("checks_unknown")?,
         open_alerts: row.try_get("open_alerts")?,
