@@ -37,7 +37,8 @@ pub(super) async fn stream(
     let told = Told { web, headers, receiver, pending: BTreeMap::new(), endpoints_told: None };
     let stream = futures_util::stream::unfold(told, |mut told| async move {
         let name = told.next().await?;
-        Some((Ok(ServerEvent::default().event(name).data("")), told))
+        // Browsers drop an event without data.
+        Some((Ok(ServerEvent::default().event(name).data("changed")), told))
     });
     Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(20)))
 }
