@@ -24,36 +24,54 @@ pub struct Site {
     pub web: SocketAddr,
     pub mqtt: SocketAddr,
     pub enrol: SocketAddr,
+    /// How the collector is started.
+    call: Vec<String>,
     collector: Option<Program>,
     http: reqwest::Client,
 }
 
 impl Site {
-    /// Makes the keys of a new collector and starts it.
+    /// Makes the keys of a new collector and starts it as a service.
     ///
     /// # Errors
     /// It cannot be made or does not answer.
     pub async fn start() -> Result<Self> {
-        // The first to come here installs it; the others find it there.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let [web, mqtt, enrol] = free_addresses()?;
-        let mut site = Self {
-            folder: tempfile::tempdir()?,
-            web,
-            mqtt,
-            enrol,
-            collector: None,
-            http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?,
-        };
-        let init = site.listening("init").output()?;
+        let mut site = Self::prepare(vec!["run".to_owned()])?;
+        let init = site.listening(&["init".to_owned()]).output()?;
         ensure!(init.status.success(), "init: {}", String::from_utf8_lossy(&init.stderr));
         site.start_collector().await?;
         Ok(site)
     }
 
-    fn listening(&self, call: &str) -> Command {
+    /// Starts a collector by `quickstart`; what it prints stands in its log.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn quickstart(flags: &[&str]) -> Result<Self> {
+        let call = ["quickstart"].iter().chain(flags).map(|&word| word.to_owned());
+        let mut site = Self::prepare(call.collect())?;
+        site.start_collector().await?;
+        Ok(site)
+    }
+
+    fn prepare(call: Vec<String>) -> Result<Self> {
+        // The first to come here installs it; the others find it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let [web, mqtt, enrol] = free_addresses()?;
+        Ok(Self {
+            folder: tempfile::tempdir()?,
+            web,
+            mqtt,
+            enrol,
+            call,
+            collector: None,
+            http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?,
+        })
+    }
+
+    fn listening(&self, call: &[String]) -> Command {
         let mut command = program::command(COLLECTOR, &self.data());
-        command.args([call, "--advertise", "127.0.0.1"]);
+        command.args(call).args(["--advertise", "127.0.0.1"]);
         for (flag, address) in [("--web", self.web), ("--mqtt", self.mqtt), ("--enrol", self.enrol)] {
             command.args([flag, &address.to_string()]);
         }
@@ -86,7 +104,7 @@ impl Site {
     /// The program cannot be started.
     pub fn launch_collector(&mut self) -> Result<()> {
         if self.collector.is_none() {
-            self.collector = Some(Program::spawn(self.listening("run"), self.collector_log())?);
+            self.collector = Some(Program::spawn(self.listening(&self.call), self.collector_log())?);
         }
         Ok(())
     }
