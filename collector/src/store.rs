@@ -126,6 +126,17 @@ impl From<Corrupt> for sqlx::Error {
     }
 }
 
+/// How a row differs from what the change log tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Difference {
+    #[error("is missing from its table")]
+    Missing,
+    #[error("stands in its table, and nothing in the log has raised it")]
+    Unheard,
+    #[error("is not in its table as the log tells it: the row was changed")]
+    Changed,
+}
+
 /// Rows of one statement; times the columns it stays far below the 32,766 parameters of SQLite.
 const ROWS: usize = 200;
 

@@ -70,12 +70,12 @@ impl Audit {
                 return Ok(ExitCode::SUCCESS);
             }
             Err(VerifyError::Store(error)) => return Err(error.into()),
-            Err(VerifyError::Broken(broken)) => (
-                serde_json::json!({"intact": false, "entry": broken.index, "problem": broken.problem.to_string()}),
-                broken.to_string(),
-            ),
-            Err(VerifyError::Forged(forged)) => {
-                (serde_json::json!({"intact": false, "problem": forged.to_string()}), forged.to_string())
+            Err(error) => {
+                let mut problem = serde_json::json!({"intact": false, "problem": error.to_string()});
+                if let Some(entry) = error.entry() {
+                    problem["entry"] = entry.into();
+                }
+                (problem, error.to_string())
             }
         };
         match args.output {

@@ -1,12 +1,14 @@
 //! Alerts as they stand: the fold of the change log, kept so that nobody has to replay it to read a list.
 
+use std::collections::BTreeMap;
+
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use wardwatch_incidents::alert::{Alert, AlertState};
 use wardwatch_incidents::change::{AlertId, IncidentId};
 use wardwatch_policies::ids::{AgentId, UnitId};
 
-use super::{Corrupt, ROWS, placeholders, text};
+use super::{Corrupt, Difference, ROWS, placeholders, text};
 
 /// Reads one alert.
 ///
@@ -109,11 +111,7 @@ pub async fn keep(db: &mut AnyConnection, alerts: &[&Alert]) -> Result<(), sqlx:
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for alert in chunk {
-            let (silenced_until, closed_reason) = match &alert.state {
-                AlertState::Open => (None, None),
-                AlertState::Silenced { until, .. } => (Some(until.0), None),
-                AlertState::Closed { reason, .. } => (None, Some(text(reason))),
-            };
+            let (silenced_until, closed_reason) = of_state(alert);
             query = query
                 .bind(alert.id.0)
                 .bind(alert.endpoint.as_str())
@@ -134,6 +132,73 @@ pub async fn keep(db: &mut AnyConnection, alerts: &[&Alert]) -> Result<(), sqlx:
         query.execute(&mut *db).await?;
     }
     Ok(())
+}
+
+/// The first alert, by number, whose row is not as `told` has it.
+///
+/// # Errors
+/// The database fails.
+pub async fn first_difference(
+    db: &mut AnyConnection,
+    mut told: BTreeMap<AlertId, Alert>,
+) -> Result<Option<(AlertId, Difference)>, sqlx::Error> {
+    let mut after = i64::MIN;
+    let mut found = None;
+    loop {
+        let rows = sqlx::query(
+            "select id, endpoint, unit, rule, severity, fingerprint, state, silenced_until, count, \
+             first_seen, last_seen, finding, incident, closed_reason, body from alerts where id > $1 \
+             order by id limit 1000",
+        )
+        .bind(after)
+        .fetch_all(&mut *db)
+        .await?;
+        for row in &rows {
+            let id = AlertId(row.try_get(0)?);
+            after = id.0;
+            match told.remove(&id) {
+                None => found = found.or(Some((id, Difference::Unheard))),
+                Some(alert) if !is_row_of(row, &alert)? => {
+                    found = found.or(Some((id, Difference::Changed)));
+                }
+                Some(_) => {}
+            }
+        }
+        if rows.is_empty() {
+            let missing = told.into_keys().next().map(|id| (id, Difference::Missing));
+            return Ok([found, missing].into_iter().flatten().min_by_key(|(id, _)| *id));
+        }
+    }
+}
+
+fn is_row_of(row: &AnyRow, alert: &Alert) -> Result<bool, sqlx::Error> {
+    let text = |column: usize| row.try_get::<Option<String>, _>(column);
+    let number = |column: usize| row.try_get::<Option<i64>, _>(column);
+    let (silenced_until, closed_reason) = of_state(alert);
+    let body: Option<Alert> = text(14)?.and_then(|body| serde_json::from_str(&body).ok());
+    let finding = text(11)?.and_then(|finding| serde_json::from_str(&finding).ok());
+    Ok(text(1)?.as_deref() == Some(alert.endpoint.as_str())
+        && text(2)?.as_deref() == Some(alert.unit.as_str())
+        && text(3)?.as_deref() == Some(alert.rule.as_str())
+        && text(4)?.as_deref() == Some(alert.severity.as_str())
+        && text(5)?.as_deref() == Some(alert.fingerprint.as_str())
+        && text(6)?.as_deref() == Some(alert.state.as_str())
+        && number(7)? == silenced_until
+        && number(8)? == Some(alert.count.cast_signed())
+        && number(9)? == Some(alert.first_seen.0)
+        && number(10)? == Some(alert.last_seen.0)
+        && finding.as_ref() == Some(&alert.finding)
+        && text(12)? == alert.incident.map(|incident| incident.to_string())
+        && text(13)? == closed_reason
+        && body.as_ref() == Some(alert))
+}
+
+fn of_state(alert: &Alert) -> (Option<i64>, Option<String>) {
+    match &alert.state {
+        AlertState::Open => (None, None),
+        AlertState::Silenced { until, .. } => (Some(until.0), None),
+        AlertState::Closed { reason, .. } => (None, Some(text(reason))),
+    }
 }
 
 fn alert(row: &AnyRow) -> Result<Alert, sqlx::Error> {

@@ -72,6 +72,34 @@ pub async fn entries(
     rows.iter().map(stored).collect()
 }
 
+/// An entry with the columns it is found by, which its digest does not cover.
+pub struct Filed {
+    pub entry: StoredEntry,
+    pub incident: Option<String>,
+    pub alert: Option<AlertId>,
+}
+
+/// As [`entries`], with the columns that entries are found by.
+///
+/// # Errors
+/// The database fails, or holds what this program did not write.
+pub async fn filed(db: &mut AnyConnection, after: u64, limit: u32) -> Result<Vec<Filed>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select idx, at, actor, change_body, digest, incident, alert from log where idx > $1 \
+         order by idx limit $2",
+    )
+    .bind(after.cast_signed())
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let alert = row.try_get::<Option<i64>, _>(6)?.map(AlertId);
+            Ok(Filed { entry: stored(row)?, incident: row.try_get(5)?, alert })
+        })
+        .collect()
+}
+
 /// All entries of one incident, oldest first.
 ///
 /// # Errors
