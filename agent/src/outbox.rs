@@ -9,76 +9,25 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ed25519_dalek::SigningKey;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase};
 use tokio::sync::Notify;
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_wire::downlink::{DownlinkPosition, Witness};
-use wardwatch_wire::envelope::{Kind, SealError, seal};
+use wardwatch_wire::envelope::{Kind, seal};
 use wardwatch_wire::report::{Body, Position, Report, StreamId};
 
 use crate::clock::Clock;
 
+mod disk;
+mod error;
 mod ledger;
 
+pub use error::{Disagreement, OutboxError};
+
+use disk::{MARKS, MEMORY_BYTES, REPORTS, load, open_database, write};
 use ledger::Ledger;
-
-/// Envelopes by sequence number.
-const REPORTS: TableDefinition<u64, &[u8]> = TableDefinition::new("reports");
-/// The ledger, as one value.
-const LEDGER: TableDefinition<(), &[u8]> = TableDefinition::new("ledger");
-/// Digests of what was last reported of things that are reported only when they change.
-const MARKS: TableDefinition<&str, &[u8]> = TableDefinition::new("marks");
-/// redb would take up to 1 GiB.
-const MEMORY_BYTES: usize = 1024 * 1024;
-
-/// The outbox cannot take or give reports.
-#[derive(Debug, thiserror::Error)]
-pub enum OutboxError {
-    #[error("the outbox holds {0} bytes that the collector has not committed; it takes no more")]
-    Full(u64),
-    #[error("a new stream has begun")]
-    OtherStream,
-    #[error("a report cannot be sealed: {0}")]
-    Seal(#[from] SealError),
-    #[error("the outbox cannot be used: {0}")]
-    Storage(#[from] Box<redb::Error>),
-    #[error("the outbox holds something else than an outbox")]
-    Damaged,
-}
-
-impl OutboxError {
-    fn storage(error: impl Into<redb::Error>) -> Self {
-        Self::Storage(Box::new(error.into()))
-    }
-
-    /// Whether what stands on the disk can never be read again.
-    #[must_use]
-    pub fn is_damage(&self) -> bool {
-        match self {
-            Self::Damaged => true,
-            Self::Storage(error) => {
-                matches!(
-                    **error,
-                    redb::Error::Corrupted(_)
-                        | redb::Error::UpgradeRequired(_)
-                        | redb::Error::RepairAborted
-                        | redb::Error::TableDoesNotExist(_)
-                        | redb::Error::TableTypeMismatch { .. }
-                ) || matches!(&**error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData
-                || error.kind() == std::io::ErrorKind::UnexpectedEof)
-            }
-            Self::Full(_) | Self::OtherStream | Self::Seal(_) => false,
-        }
-    }
-
-    /// Whether a later attempt may succeed: the disk was full, or the collector away.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Full(_) | Self::Storage(_))
-    }
-}
 
 /// Signs in the agent's name.
 pub struct Sealer {
@@ -377,27 +326,6 @@ impl Outbox {
     }
 }
 
-/// Agent and collector do not agree how far this stream is committed. Only a new stream that tells everything
-/// again helps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Disagreement {
-    #[error("the collector has committed reports that this outbox never wrote; the outbox is an old copy")]
-    StateRolledBack,
-    #[error("the collector no longer has reports that it acknowledged; it was restored from a backup")]
-    CollectorRestored,
-}
-
-impl Disagreement {
-    /// Why the new stream begins.
-    #[must_use]
-    pub const fn reason(self) -> StreamReason {
-        match self {
-            Self::StateRolledBack => StreamReason::StateRolledBack,
-            Self::CollectorRestored => StreamReason::CollectorRestored,
-        }
-    }
-}
-
 impl Inner {
     fn depth(&self) -> Depth {
         Depth {
@@ -440,42 +368,4 @@ impl Inner {
             }
         }
     }
-}
-
-fn open_database(path: &Path) -> Result<Database, OutboxError> {
-    Database::builder().set_cache_size(MEMORY_BYTES).create(path).map_err(OutboxError::storage)
-}
-
-fn write(
-    database: &Database,
-    ledger: &Ledger,
-    change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
-) -> Result<(), OutboxError> {
-    let write = || -> Result<(), redb::Error> {
-        let transaction = database.begin_write()?;
-        change(&transaction)?;
-        transaction.open_table(LEDGER)?.insert((), ledger.to_bytes().as_slice())?;
-        Ok(transaction.commit()?)
-    };
-    write().map_err(OutboxError::storage)
-}
-
-fn load(database: &Database) -> Result<(Ledger, VecDeque<u32>), OutboxError> {
-    let read = || -> Result<_, redb::Error> {
-        let transaction = database.begin_read()?;
-        let ledger =
-            transaction.open_table(LEDGER)?.get(())?.and_then(|bytes| Ledger::from_bytes(bytes.value()));
-        let mut sizes = VecDeque::new();
-        for entry in transaction.open_table(REPORTS)?.iter()? {
-            let (_, envelope) = entry?;
-            sizes.push_back(u32::try_from(envelope.value().len()).unwrap_or(u32::MAX));
-        }
-        Ok((ledger, sizes))
-    };
-    let (ledger, sizes) = read().map_err(OutboxError::storage)?;
-    let ledger = ledger.ok_or(OutboxError::Damaged)?;
-    if ledger.last_seq - ledger.committed.min(ledger.last_seq) != sizes.len() as u64 {
-        return Err(OutboxError::Damaged);
-    }
-    Ok((ledger, sizes))
 }
