@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
 use wardwatch_wire::enrolment::EnrolmentString;
 
 use crate::link::Link;
@@ -26,6 +27,9 @@ pub struct Site {
     pub enrol: SocketAddr,
     /// How the collector is started.
     call: Vec<String>,
+    /// The user and group to start it as, if not as who runs the test.
+    user: Option<u32>,
+    environment: Vec<(String, String)>,
     collector: Option<Program>,
     http: reqwest::Client,
 }
@@ -54,6 +58,19 @@ impl Site {
         Ok(site)
     }
 
+    /// Starts a collector by `quickstart` as another user, with an environment for it and its agent.
+    ///
+    /// # Errors
+    /// The test may not become that user, or the collector does not answer.
+    pub async fn quickstart_as(user: u32, environment: &[(&str, &str)]) -> Result<Self> {
+        let mut site = Self::prepare(vec!["quickstart".to_owned()])?;
+        std::os::unix::fs::chown(site.folder(), Some(user), Some(user))?;
+        site.user = Some(user);
+        site.environment = environment.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        site.start_collector().await?;
+        Ok(site)
+    }
+
     fn prepare(call: Vec<String>) -> Result<Self> {
         // The first to come here installs it; the others find it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -64,6 +81,8 @@ impl Site {
             mqtt,
             enrol,
             call,
+            user: None,
+            environment: Vec::new(),
             collector: None,
             http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?,
         })
@@ -71,6 +90,13 @@ impl Site {
 
     fn listening(&self, call: &[String]) -> Command {
         let mut command = program::command(COLLECTOR, &self.data());
+        // A quickstart keeps its agent's state below its own data.
+        command.env_remove("WARDWATCH_STATE_DIR");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(user) = self.user {
+            use std::os::unix::process::CommandExt;
+            command.uid(user).gid(user);
+        }
         command.args(call).args(["--advertise", "127.0.0.1"]);
         for (flag, address) in [("--web", self.web), ("--mqtt", self.mqtt), ("--enrol", self.enrol)] {
             command.args([flag, &address.to_string()]);
@@ -200,6 +226,15 @@ impl Site {
             }
         }
         Ok(rows)
+    }
+
+    /// The collector's database, to be read beside it.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub async fn database(&self) -> Result<SqliteConnection> {
+        let file = self.data().join("wardwatch.db");
+        Ok(SqliteConnection::connect(&format!("sqlite:{}", file.display())).await?)
     }
 
     /// A fresh enrolment string for one office PC that expires so many hours from now.

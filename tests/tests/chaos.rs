@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 use serde_json::{Value, json};
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Connection, Row};
 use wardwatch_tests::link::{Link, Passes};
 use wardwatch_tests::program::eventually;
 use wardwatch_tests::site::{Agent, PATIENCE, Site, write_executable};
@@ -58,8 +58,7 @@ async fn agree(site: &Site, agent: &Agent) -> Result<()> {
 
 /// What was found about each file, in the order of the log.
 async fn findings(site: &Site, agent: &Agent) -> Result<BTreeMap<String, Vec<(Value, Value)>>> {
-    let database = format!("sqlite:{}", site.data().join("wardwatch.db").display());
-    let mut db = SqliteConnection::connect(&database).await?;
+    let mut db = site.database().await?;
     let rows = sqlx::query("select change_body from log order by idx").fetch_all(&mut db).await?;
     db.close().await?;
     let mut found = BTreeMap::<_, Vec<_>>::new();
