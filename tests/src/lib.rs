@@ -7,4 +7,5 @@ pub mod browser;
 pub mod database;
 pub mod link;
 pub mod program;
+pub mod reporter;
 pub mod site;

@@ -16,7 +16,12 @@ pub fn path(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test");
     let folder = test.ancestors().nth(2).expect("a target folder");
     let program = folder.join(name);
-    assert!(program.exists(), "{} is not built; run `cargo build --workspace` first", program.display());
+    let release = if folder.ends_with("release") { " --release" } else { "" };
+    assert!(
+        program.exists(),
+        "{} is not built; run `cargo build --workspace{release}` first",
+        program.display()
+    );
     program
 }
 

@@ -40,7 +40,16 @@ impl Site {
     /// # Errors
     /// It cannot be made or does not answer.
     pub async fn start() -> Result<Self> {
-        let mut site = Self::prepare(vec!["run".to_owned()])?;
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with more flags.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(flags: &[&str]) -> Result<Self> {
+        let call = ["run"].iter().chain(flags).map(|&word| word.to_owned());
+        let mut site = Self::prepare(call.collect())?;
         let init = site.listening(&["init".to_owned()]).output()?;
         ensure!(init.status.success(), "init: {}", String::from_utf8_lossy(&init.stderr));
         site.start_collector().await?;
@@ -262,6 +271,7 @@ impl Site {
     /// The folders cannot be made.
     pub fn agent(&self, name: &str) -> Result<Agent> {
         let agent = Agent {
+            binary: AGENT.into(),
             state: self.folder.path().join(format!("{name}.state")),
             watched: self.folder.path().join(format!("{name}.watched")),
             config: self.folder.path().join(format!("{name}.toml")),
@@ -306,6 +316,8 @@ impl Drop for Site {
 
 /// One agent with its folders.
 pub struct Agent {
+    /// Its program, by its name beside the tests or by its path.
+    pub binary: String,
     pub state: PathBuf,
     pub watched: PathBuf,
     pub config: PathBuf,
@@ -319,7 +331,7 @@ impl Agent {
     /// A call of the agent's command line with its state folder and settings.
     #[must_use]
     pub fn command(&self, call: &str) -> Command {
-        let mut command = program::command(AGENT, &self.state);
+        let mut command = program::command(&self.binary, &self.state);
         command.args([call, "--config"]).arg(&self.config);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
