@@ -97,6 +97,7 @@ pub async fn list(db: &AnyPool, filter: &AlertFilter, slice: Slice) -> Result<Pa
         .bind(state)
         .bind(endpoint)
         .bind(incident)
+        .bind(i64::from(filter.unassigned))
         .fetch_one(db)
         .await?;
     let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT}{WHERE}{ORDER} limit $5 offset $6")))
