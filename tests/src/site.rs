@@ -97,11 +97,16 @@ impl Site {
         })
     }
 
-    fn listening(&self, call: &[String]) -> Command {
+    fn command(&self) -> Command {
         let mut command = program::command(COLLECTOR, &self.data());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn listening(&self, call: &[String]) -> Command {
+        let mut command = self.command();
         // A quickstart keeps its agent's state below its own data.
         command.env_remove("WARDWATCH_STATE_DIR");
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(user) = self.user {
             use std::os::unix::process::CommandExt;
             command.uid(user).gid(user);
@@ -185,7 +190,7 @@ impl Site {
     /// # Errors
     /// It cannot be started.
     pub fn call(&self, arguments: &[&str]) -> Result<Output> {
-        program::run(COLLECTOR, arguments, &self.data())
+        self.command().args(arguments).output().context("the collector cannot be started")
     }
 
     /// A call that must succeed, as JSON.
@@ -193,7 +198,10 @@ impl Site {
     /// # Errors
     /// It fails, or prints something else.
     pub fn ask(&self, arguments: &[&str]) -> Result<Value> {
-        program::json(COLLECTOR, &[arguments, &["--output", "json"]].concat(), &self.data())
+        let output = self.call(&[arguments, &["--output", "json"]].concat())?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{arguments:?}: {}\n{said}", output.status);
+        serde_json::from_slice(&output.stdout).with_context(|| format!("{arguments:?}: {said}"))
     }
 
     /// Reads the HTTP API.
