@@ -79,7 +79,7 @@ const SELECT: &str = "select a.id, a.endpoint, coalesce(e.hostname, a.endpoint) 
 
 /// Text columns are compared with `''` for "any", which both databases can type without a cast.
 const WHERE: &str = " where ($1 = '' or a.state = $1) and ($2 = '' or a.endpoint = $2) and ($3 = '' or a.incident = $3) \
-     and ($4 = 0 or a.incident is null)";
+     and ($4 = '' or a.incident is null)";
 
 const ORDER: &str = " order by case a.state when 'open' then 0 when 'silenced' then 1 else 2 end, \
     case a.severity when 'critical' then 0 when 'high' then 1 when 'medium' then 2 else 3 end, \
@@ -93,6 +93,7 @@ pub async fn list(db: &AnyPool, filter: &AlertFilter, slice: Slice) -> Result<Pa
     let state = filter.state.map_or("", AlertState::as_str);
     let endpoint = filter.endpoint.as_deref().unwrap_or("");
     let incident = filter.incident.as_deref().unwrap_or("");
+    let unassigned = if filter.unassigned { "yes" } else { "" };
     let total: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from alerts a{WHERE}")))
         .bind(state)
         .bind(endpoint)
@@ -104,7 +105,7 @@ pub async fn list(db: &AnyPool, filter: &AlertFilter, slice: Slice) -> Result<Pa
         .bind(state)
         .bind(endpoint)
         .bind(incident)
-        .bind(i64::from(filter.unassigned))
+        .bind(unassigned)
         .bind(slice.size)
         .bind(slice.offset())
         .fetch_all(db)
