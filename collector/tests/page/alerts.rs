@@ -44,7 +44,9 @@ async fn one_click_makes_an_incident_of_an_alert() {
     let mut lan = site.signed_in("lan", Role::Staff).await;
     let answer = lan.submit("/alerts/1", "/alerts/1/raise", &[]).await;
     assert_eq!(target(&answer), "/incidents/2026-0001");
+    assert!(lan.page("/alerts").await.contains("1 cảnh báo"), "it is still open");
     let overview = lan.page("/").await;
+    assert!(overview.contains("Không có cảnh báo nào chưa xử lý"), "the incident takes care of it");
     assert!(overview.contains("2026-0001") && overview.contains("I.1 Tiếp nhận, xác minh sự cố"));
     let again = lan.submit("/", "/alerts/1/raise", &[]).await;
     assert_eq!(again.status(), StatusCode::CONFLICT);

@@ -99,6 +99,7 @@ pub async fn list(db: &AnyPool, filter: &AlertFilter, slice: Slice) -> Result<Pa
         .bind(endpoint)
         .bind(incident)
         .bind(i64::from(filter.unassigned))
+        .bind(unassigned)
         .fetch_one(db)
         .await?;
     let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT}{WHERE}{ORDER} limit $5 offset $6")))
