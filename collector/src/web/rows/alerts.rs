@@ -98,7 +98,6 @@ pub async fn list(db: &AnyPool, filter: &AlertFilter, slice: Slice) -> Result<Pa
         .bind(state)
         .bind(endpoint)
         .bind(incident)
-        .bind(i64::from(filter.unassigned))
         .bind(unassigned)
         .fetch_one(db)
         .await?;
