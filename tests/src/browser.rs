@@ -1,6 +1,7 @@
 //! A headless Chromium, led through chromedriver by the W3C `WebDriver` protocol.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub struct Browser {
     http: reqwest::Client,
     session: String,
+    address: SocketAddr,
     _driver: Program,
     _profile: tempfile::TempDir,
 }
@@ -63,7 +65,7 @@ impl Browser {
         let answer: Value = answer.json().await?;
         let id = answer["value"]["sessionId"].as_str().with_context(|| answer.to_string())?;
         let session = format!("http://{address}/session/{id}");
-        Ok(Self { http, session, _driver: driver, _profile: profile })
+        Ok(Self { http, session, address, _driver: driver, _profile: profile })
     }
 
     async fn call(&self, method: Method, path: &str, body: Value) -> Result<Value> {
@@ -198,5 +200,22 @@ impl Browser {
         let entries = log.as_array().map_or(&[][..], Vec::as_slice);
         let grave = entries.iter().filter(|entry| entry["level"] == "SEVERE");
         Ok(grave.map(|entry| entry["message"].to_string()).collect())
+    }
+}
+
+/// Ends the session: a browser outlives a driver that is killed.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let path = self.session.split_once("/session").map_or("", |(_, id)| id);
+        let request =
+            format!("DELETE /session{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        let ended = TcpStream::connect(self.address).and_then(|mut connection| {
+            connection.set_read_timeout(Some(PATIENCE))?;
+            connection.write_all(request.as_bytes())?;
+            connection.read(&mut [0; 64])
+        });
+        if let Err(error) = ended {
+            println!("the browser may still run: {error}");
+        }
     }
 }

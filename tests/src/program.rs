@@ -109,14 +109,26 @@ impl Program {
     /// # Errors
     /// It has not ended within ten seconds.
     pub fn stop(&mut self) -> Result<std::process::ExitStatus> {
-        Command::new("kill").arg(self.child.id().to_string()).status()?;
+        self.stop_by("-TERM")
+    }
+
+    /// SIGINT, as Ctrl-C sends it, then waits for the end.
+    ///
+    /// # Errors
+    /// It has not ended within ten seconds.
+    pub fn interrupt(&mut self) -> Result<std::process::ExitStatus> {
+        self.stop_by("-INT")
+    }
+
+    fn stop_by(&mut self, signal: &str) -> Result<std::process::ExitStatus> {
+        Command::new("kill").arg(signal).arg(self.child.id().to_string()).status()?;
         let begin = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
             if begin.elapsed() > Duration::from_secs(10) {
-                bail!("still running ten seconds after SIGTERM");
+                bail!("still running ten seconds after SIG{}", &signal[1..]);
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -164,6 +164,16 @@ impl Site {
         Ok(())
     }
 
+    /// Asks the collector to end, as Ctrl-C does.
+    ///
+    /// # Errors
+    /// It does not end in time or with an error.
+    pub fn interrupt_collector(&mut self) -> Result<()> {
+        let status = self.collector.take().context("no collector runs")?.interrupt()?;
+        ensure!(status.success(), "the collector ended with {status}");
+        Ok(())
+    }
+
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -312,9 +322,12 @@ impl Site {
     }
 }
 
-/// Keeps the logs of a failed test where somebody can read them.
+/// Keeps the logs of a failed test where somebody can read them, and leaves no agent of a quickstart behind.
 impl Drop for Site {
     fn drop(&mut self) {
+        if let Some(mut collector) = self.collector.take() {
+            let _ = collector.stop();
+        }
         if std::thread::panicking() {
             self.folder.disable_cleanup(true);
             println!("the folders and logs are kept in {}", self.folder.path().display());

@@ -163,6 +163,7 @@ async fn an_ordinary_user_is_shown_what_cannot_be_read_and_why() -> Result<()> {
     assert_eq!(files[0]["sighting"], "unreadable");
     println!("why it is not read: {}", files[0]["reason"]);
     assert!(files[0]["reason"].as_str().is_some_and(|reason| reason.contains("ermission")), "{files:?}");
-    site.stop_collector()?;
+    site.interrupt_collector()?;
+    assert_eq!(agents_below(&site.data())?, Vec::<String>::new(), "the agent outlives Ctrl-C");
     Ok(())
 }
