@@ -19,6 +19,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    pub const ALL: [Self; 5] = [Self::Elf, Self::Pe, Self::MachO, Self::Script, Self::Other];
     /// Bytes of a file's beginning that decide its kind.
     pub const HEAD_BYTES: usize = 4;
 
@@ -33,6 +34,17 @@ impl FileKind {
             | [0xca, 0xfe, 0xba, 0xbe, ..] => Self::MachO,
             [b'#', b'!', ..] => Self::Script,
             _ => Self::Other,
+        }
+    }
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Elf => "elf",
+            Self::Pe => "pe",
+            Self::MachO => "mach-o",
+            Self::Script => "script",
+            Self::Other => "other",
         }
     }
 

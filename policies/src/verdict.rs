@@ -25,6 +25,18 @@ impl Verdict {
             Self::Unknown(_) => "unknown",
         }
     }
+
+    /// The verdict of this word; `reason` is kept only where it could not be seen.
+    #[must_use]
+    pub fn parse(word: &str, reason: Option<String>) -> Option<Self> {
+        match word {
+            "pass" => Some(Self::Pass),
+            "fail" => Some(Self::Fail),
+            "not-applicable" => Some(Self::NotApplicable),
+            "unknown" => Some(Self::Unknown(reason.unwrap_or_default())),
+            _ => None,
+        }
+    }
 }
 
 /// One thing that was read for a verdict. Secrets are masked before they come here.

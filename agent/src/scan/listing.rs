@@ -79,7 +79,7 @@ impl<'a> Listing<'a> {
             }
             Form::Table => {
                 self.lines += 1;
-                let kind = kind_name(state.kind);
+                let kind = state.kind.as_str();
                 writeln!(self.out, "{}  {kind:<6}  {:>12}  {path}", state.digest, state.size)
             }
         }
@@ -147,15 +147,5 @@ impl<'a> Listing<'a> {
         self.lines += 1;
         self.out.write_all(b"\n")?;
         Ok(serde_json::to_writer(&mut *self.out, line)?)
-    }
-}
-
-fn kind_name(kind: FileKind) -> &'static str {
-    match kind {
-        FileKind::Elf => "elf",
-        FileKind::Pe => "pe",
-        FileKind::MachO => "mach-o",
-        FileKind::Script => "script",
-        FileKind::Other => "other",
     }
 }

@@ -77,7 +77,7 @@ pub async fn keep(
                 .bind(word)
                 .bind(state.map(|s| s.digest.as_bytes().to_vec()))
                 .bind(state.map(|s| i64::try_from(s.size).unwrap_or(i64::MAX)))
-                .bind(state.map(|s| kind_text(s.kind)))
+                .bind(state.map(|s| s.kind.as_str()))
                 .bind(state.and_then(|s| s.mode).map(i64::from))
                 .bind(owner.map(|(uid, _)| i64::from(uid)))
                 .bind(owner.map(|(_, gid)| i64::from(gid)))
@@ -165,9 +165,9 @@ fn sighting_of(row: &AnyRow) -> Result<Sighting, sqlx::Error> {
             Sighting::Present(FileState {
                 digest: digest(&row.try_get::<Vec<u8>, _>(1)?)?,
                 size: row.try_get::<i64, _>(2)?.unsigned_abs(),
-                kind: KINDS
+                kind: FileKind::ALL
                     .into_iter()
-                    .find(|known| kind_text(*known) == kind)
+                    .find(|known| known.as_str() == kind)
                     .ok_or(Corrupt("files.kind"))?,
                 mode: number(4)?,
                 owner: number(5)?.zip(number(6)?),
@@ -179,17 +179,4 @@ fn sighting_of(row: &AnyRow) -> Result<Sighting, sqlx::Error> {
 
 fn path_of(row: &AnyRow, column: usize) -> Result<EndpointPath, sqlx::Error> {
     EndpointPath::from_bytes(row.try_get::<Vec<u8>, _>(column)?).map_err(|_| Corrupt("files.path").into())
-}
-
-const KINDS: [FileKind; 5] =
-    [FileKind::Elf, FileKind::Pe, FileKind::MachO, FileKind::Script, FileKind::Other];
-
-const fn kind_text(kind: FileKind) -> &'static str {
-    match kind {
-        FileKind::Elf => "elf",
-        FileKind::Pe => "pe",
-        FileKind::MachO => "mach-o",
-        FileKind::Script => "script",
-        FileKind::Other => "other",
-    }
 }

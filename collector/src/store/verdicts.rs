@@ -27,14 +27,8 @@ pub async fn verdicts(
     rows.iter()
         .map(|row| {
             let check = row.try_get::<String, _>(0)?.parse().map_err(|_| Corrupt("verdicts.check_id"))?;
-            let verdict = match row.try_get::<String, _>(1)?.as_str() {
-                "pass" => Verdict::Pass,
-                "fail" => Verdict::Fail,
-                "not-applicable" => Verdict::NotApplicable,
-                "unknown" => Verdict::Unknown(row.try_get::<Option<String>, _>(2)?.unwrap_or_default()),
-                _ => return Err(Corrupt("verdicts.verdict").into()),
-            };
-            Ok((check, verdict))
+            let verdict = Verdict::parse(&row.try_get::<String, _>(1)?, row.try_get(2)?);
+            Ok((check, verdict.ok_or(Corrupt("verdicts.verdict"))?))
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use sqlx::{AnyPool, Row};
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_policies::verdict::{Evidence, Verdict};
 
-use super::{as_rfc3339, json, time};
+use super::{as_rfc3339, json, time, word};
 
 /// The newest answer of one check.
 #[derive(Debug, Clone, Serialize)]
@@ -52,17 +52,10 @@ pub async fn list(db: &AnyPool, endpoint: &str) -> Result<Vec<CheckVerdict>, sql
     rows.iter()
         .map(|row| {
             let reason: Option<String> = row.try_get("reason")?;
-            let verdict = match row.try_get("verdict")? {
-                "pass" => Verdict::Pass,
-                "fail" => Verdict::Fail,
-                "not-applicable" => Verdict::NotApplicable,
-                "unknown" => Verdict::Unknown(reason.unwrap_or_default()),
-                other => return Err(sqlx::Error::Decode(format!("a verdict \"{other}\"").into())),
-            };
             Ok(CheckVerdict {
                 policy: row.try_get("policy")?,
                 check: row.try_get("check_id")?,
-                verdict,
+                verdict: word(row, "verdict", |text| Verdict::parse(text, reason))?,
                 evidence: json(row, "evidence")?,
                 changed: time(row, "changed")?,
             })
