@@ -1,7 +1,7 @@
 //! What a person does with alerts and incidents: a command either becomes changes or is refused in words.
 //!
-//! The hard gates stand here: evidence or a reason for every step, and steps that wait for a passed
-//! examination. All other order is advice, recorded with the step. Who may give a command is the page's
+//! The hard gates stand here: evidence or a reason for every step, steps that wait for a passed examination,
+//! and steps that are for serious incidents only. All other order is advice, recorded with the step. Who may give a command is the page's
 //! concern.
 
 mod refused;
@@ -25,6 +25,8 @@ pub use refused::{Refused, Words};
 pub const MAX_TEXT_CHARS: usize = 10_000;
 /// The most evidence files, or findings, of one step.
 pub const MAX_EVIDENCE: usize = 100;
+/// The longest silence of an alert that page and API offer: a year.
+pub const MAX_SILENCE_HOURS: u32 = 366 * 24;
 
 /// What a person asks for in an open incident.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,8 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wardwatch_incidents::change::{Actor, AlertId};
-use wardwatch_incidents::operate::Raise;
+use wardwatch_incidents::operate::{MAX_SILENCE_HOURS, Raise};
 use wardwatch_policies::detection;
-use wardwatch_policies::time::UnixMillis;
 
 use super::{Api, ApiError};
 use crate::clock;
@@ -38,9 +37,6 @@ pub(super) struct Raising {
     title: Option<String>,
     reason: Option<String>,
 }
-
-/// The longest silence, in hours: a year.
-const MAX_HOURS: u32 = 366 * 24;
 
 pub(super) async fn list(
     State(api): State<Api>,
@@ -82,14 +78,14 @@ pub(super) async fn silence(
     asked: Result<Json<Silence>, JsonRejection>,
 ) -> Result<Json<Alert>, ApiError> {
     let Json(asked) = asked?;
-    if asked.hours == 0 || asked.hours > MAX_HOURS {
+    if asked.hours == 0 || asked.hours > MAX_SILENCE_HOURS {
         return Err(ApiError::invalid(
             format!("an alert cannot be silent for {} hours", asked.hours),
-            format!("use 1 to {MAX_HOURS}"),
+            format!("use 1 to {MAX_SILENCE_HOURS}"),
         ));
     }
     let now = clock::now();
-    let until = UnixMillis(now.0).plus(i64::from(asked.hours) * 3_600_000);
+    let until = now.plus(i64::from(asked.hours) * 3_600_000);
     api.fleet.workflow.silence_alert(&Actor::LocalAdmin, AlertId(id), until, &asked.reason, now).await?;
     Ok(Json(find(&api, id).await?))
 }
@@ -102,18 +98,11 @@ pub(super) async fn raise(
 ) -> Result<Json<Value>, ApiError> {
     let Json(asked) = asked?;
     let alert = find(&api, id).await?;
-    let rule = alert.rule.parse().ok().and_then(|id| detection::city().rule(&id));
+    let ruled = alert.to_raise();
     let raise = Raise {
-        title: asked.title.unwrap_or_else(|| {
-            rule.map_or_else(
-                || alert.hostname.clone(),
-                |rule| format!("{} – {}", rule.title.vi, alert.hostname),
-            )
-        }),
-        severity: alert.severity,
-        reason: asked
-            .reason
-            .unwrap_or_else(|| rule.map_or_else(|| alert.rule.clone(), |rule| rule.why.vi.clone())),
+        title: asked.title.unwrap_or(ruled.title),
+        reason: asked.reason.unwrap_or(ruled.reason),
+        ..ruled
     };
     let incident = api.fleet.workflow.raise(&Actor::LocalAdmin, raise, &[AlertId(id)], clock::now()).await?;
     Ok(Json(json!({"incident": incident})))

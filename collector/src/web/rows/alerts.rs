@@ -3,11 +3,14 @@
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row};
+use wardwatch_incidents::operate::Raise;
 use wardwatch_policies::finding::Finding;
 use wardwatch_policies::severity::Severity;
+use wardwatch_policies::text::Language;
 use wardwatch_policies::time::UnixMillis;
 
 use super::{Paged, Slice, as_maybe_rfc3339, as_rfc3339, json, maybe_time, time, word};
+use crate::web::catalogue;
 
 /// One alert: findings of one fingerprint.
 #[derive(Debug, Clone, Serialize)]
@@ -34,6 +37,19 @@ pub struct Alert {
     pub finding: Finding,
     pub incident: Option<String>,
     pub closed_reason: Option<String>,
+}
+
+impl Alert {
+    /// An incident of this alert in the words of its rule, in the city's language of record.
+    #[must_use]
+    pub fn to_raise(&self) -> Raise {
+        let rule = catalogue::rule(Language::Vi, &self.rule);
+        Raise {
+            title: format!("{} – {}", rule.title, self.hostname),
+            severity: self.severity,
+            reason: rule.why,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
