@@ -1,8 +1,9 @@
 //! The files of one endpoint, as last seen.
 
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use sqlx::{AnyPool, Row};
+use sqlx::{AnyPool, AssertSqlSafe, Row};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::path::EndpointPath;
 use wardwatch_policies::time::UnixMillis;
@@ -23,10 +24,9 @@ pub struct File {
     pub changed: UnixMillis,
 }
 
-const MOST_SEARCHED: i64 = 50_000;
+const SELECT: &str = "select path, sighting, digest, size, kind, reason, changed from files";
 
-/// Files whose path contains `search`, or whose digest begins with it. Paths are bytes in the store, so the
-/// comparison is made here, over the first [`MOST_SEARCHED`] files in order of path.
+/// Files that are there whose path contains `search`, or whose digest begins with it, in order of path.
 ///
 /// # Errors
 /// The database does not answer, or a row cannot be read.
@@ -36,58 +36,44 @@ pub async fn list(
     search: &str,
     slice: Slice,
 ) -> Result<Paged<File>, sqlx::Error> {
-    if let Ok(digest) = search.parse::<Digest>() {
-        let rows = sqlx::query(
-            "select path, sighting, digest, size, kind, reason, changed from files \
-             where endpoint = $1 and digest = $2 order by path limit $3",
-        )
-        .bind(endpoint)
-        .bind(digest.as_bytes().to_vec())
-        .bind(slice.size)
-        .fetch_all(db)
-        .await?;
-        let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let total = rows.len().try_into().unwrap_or(i64::MAX);
-        return Ok(Paged { rows, total, slice });
+    if !search.is_empty() {
+        return find(db, endpoint, &search.to_lowercase(), slice).await;
     }
-    if search.is_empty() {
-        let total =
-            sqlx::query_scalar("select count(*) from files where endpoint = $1 and sighting <> 'absent'")
-                .bind(endpoint)
-                .fetch_one(db)
-                .await?;
-        let rows = sqlx::query(
-            "select path, sighting, digest, size, kind, reason, changed from files \
-             where endpoint = $1 and sighting <> 'absent' order by path limit $2 offset $3",
-        )
+    let total = sqlx::query_scalar("select count(*) from files where endpoint = $1 and sighting <> 'absent'")
         .bind(endpoint)
-        .bind(slice.size)
-        .bind(slice.offset())
-        .fetch_all(db)
+        .fetch_one(db)
         .await?;
-        return Ok(Paged { rows: rows.iter().map(read).collect::<Result<_, _>>()?, total, slice });
-    }
-    let rows = sqlx::query(
-        "select path, sighting, digest, size, kind, reason, changed from files \
-         where endpoint = $1 and sighting <> 'absent' order by path limit $2",
-    )
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "{SELECT} where endpoint = $1 and sighting <> 'absent' order by path limit $2 offset $3"
+    )))
     .bind(endpoint)
-    .bind(MOST_SEARCHED)
+    .bind(slice.size)
+    .bind(slice.offset())
     .fetch_all(db)
     .await?;
-    let wanted = search.to_lowercase();
-    let mut found = Vec::new();
-    for row in &rows {
-        let file = read(row)?;
-        let by_digest = file.digest.is_some_and(|digest| digest.to_string().starts_with(&wanted));
-        if by_digest || file.path.to_string().to_lowercase().contains(&wanted) {
-            found.push(file);
+    Ok(Paged { rows: rows.iter().map(read).collect::<Result<_, _>>()?, total, slice })
+}
+
+/// Paths are bytes in the store, so they are compared here, row by row; only one page stands in memory.
+async fn find(db: &AnyPool, endpoint: &str, wanted: &str, slice: Slice) -> Result<Paged<File>, sqlx::Error> {
+    let mut stored = sqlx::query(AssertSqlSafe(format!(
+        "{SELECT} where endpoint = $1 and sighting <> 'absent' order by path"
+    )))
+    .bind(endpoint)
+    .fetch(db);
+    let (mut rows, mut total) = (Vec::new(), 0);
+    while let Some(row) = stored.try_next().await? {
+        let file = read(&row)?;
+        let by_digest = file.digest.is_some_and(|digest| digest.to_string().starts_with(wanted));
+        if !by_digest && !file.path.to_string().to_lowercase().contains(wanted) {
+            continue;
         }
+        if (slice.offset()..slice.offset() + slice.size).contains(&total) {
+            rows.push(file);
+        }
+        total += 1;
     }
-    let total = found.len().try_into().unwrap_or(i64::MAX);
-    let skip = usize::try_from(slice.offset()).unwrap_or(usize::MAX);
-    let take = usize::try_from(slice.size).unwrap_or(usize::MAX);
-    Ok(Paged { rows: found.into_iter().skip(skip).take(take).collect(), total, slice })
+    Ok(Paged { rows, total, slice })
 }
 
 fn read(row: &AnyRow) -> Result<File, sqlx::Error> {
