@@ -1,8 +1,8 @@
-//! The page and the HTTP API: what people and scripts see of the collector.
+//! The page: what people see of the collector. Scripts have [`crate::api`], which reads by the same [`rows`].
 //!
-//! Every route stands here; each endpoint has a file of its own below. Reads go to the store directly
-//! ([`rows`]); everything that changes an alert, an incident or an endpoint goes through the workflow, which
-//! writes the change log.
+//! Every route of the page stands here; each endpoint has a file of its own below. Reads go to the store
+//! directly; everything that changes an alert, an incident or an endpoint goes through the workflow or the
+//! fleet, which write the change log.
 
 pub mod accounts;
 mod address;
@@ -88,7 +88,7 @@ impl Web {
     }
 }
 
-/// Every route of the page and the API.
+/// Every route of the page.
 pub fn router(web: Web) -> Router {
     let secure = web.secure;
     let pages = Router::new()

@@ -113,11 +113,6 @@ impl Procedure {
         self.steps().find(|step| step.id == *id)
     }
 
-    #[must_use]
-    pub fn phase_of(&self, id: &StepId) -> Option<&Phase> {
-        self.phases.iter().find(|phase| phase.steps.iter().any(|step| step.id == *id))
-    }
-
     /// Names of parties for a person, as one line.
     #[must_use]
     pub fn party_names(&self, parties: &[PartyId], language: Language) -> String {

@@ -12,7 +12,7 @@ use wardwatch_policies::unit::Unit;
 use super::{Api, ApiError};
 use crate::clock;
 use crate::enrol::Grant;
-use crate::store::{tokens, units};
+use crate::store::{hosts, tokens, units};
 use crate::web::rows::endpoints::{self, Endpoint};
 use crate::web::rows::{Paged, Slice, files, verdicts};
 use crate::web::times::rfc3339;
@@ -54,7 +54,7 @@ pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Resu
     let endpoint = endpoints::find(api.db(), &id).await?.ok_or_else(|| no_such(&id))?;
     let fault = |e: serde_json::Error| ApiError::fault(&e);
     let mut shown = serde_json::to_value(&endpoint).map_err(fault)?;
-    shown["host"] = serde_json::to_value(endpoints::host(api.db(), &id).await?).map_err(fault)?;
+    shown["host"] = serde_json::to_value(hosts::facts(api.db(), &id).await?).map_err(fault)?;
     shown["coverage"] = serde_json::to_value(endpoints::coverage(api.db(), &id).await?).map_err(fault)?;
     shown["checks"] = serde_json::to_value(verdicts::list(api.db(), &id).await?).map_err(fault)?;
     Ok(Json(shown))

@@ -1,6 +1,6 @@
 //! What endpoints say of their hardware and system.
 
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AnyPool, Row};
 use wardwatch_policies::host::HostFacts;
 use wardwatch_policies::ids::AgentId;
 
@@ -25,11 +25,9 @@ pub async fn keep(db: &mut AnyConnection, endpoint: &AgentId, facts: &HostFacts)
 ///
 /// # Errors
 /// The database fails, or holds what this program did not write.
-pub async fn facts(db: &mut AnyConnection, endpoint: &AgentId) -> Result<Option<HostFacts>, sqlx::Error> {
-    let row = sqlx::query("select host from endpoints where id = $1")
-        .bind(endpoint.as_str())
-        .fetch_optional(db)
-        .await?;
+pub async fn facts(db: &AnyPool, endpoint: &str) -> Result<Option<HostFacts>, sqlx::Error> {
+    let row =
+        sqlx::query("select host from endpoints where id = $1").bind(endpoint).fetch_optional(db).await?;
     let text = row.map(|row| row.try_get::<Option<String>, _>(0)).transpose()?.flatten();
     text.map(|text| serde_json::from_str(&text).map_err(|_| Corrupt("endpoints.host").into())).transpose()
 }

@@ -113,19 +113,6 @@ pub async fn of_incident(db: &mut AnyConnection, incident: IncidentId) -> Result
     rows.iter().map(|row| decoded(stored(row)?)).collect()
 }
 
-/// All entries of one alert, oldest first.
-///
-/// # Errors
-/// The database fails, or holds what this program did not write.
-pub async fn of_alert(db: &mut AnyConnection, alert: AlertId) -> Result<Vec<LogEntry>, sqlx::Error> {
-    let rows =
-        sqlx::query("select idx, at, actor, change_body, digest from log where alert = $1 order by idx")
-            .bind(alert.0)
-            .fetch_all(db)
-            .await?;
-    rows.iter().map(|row| decoded(stored(row)?)).collect()
-}
-
 /// Keeps a signed head.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ use super::rows::verdicts::{self, CheckVerdict};
 use super::rows::{Paged, Slice};
 use super::words;
 use crate::store::endpoints::State as EndpointState;
+use crate::store::hosts;
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
@@ -101,7 +102,7 @@ pub(super) async fn show(
         AlertFilter { endpoint: Some(id.clone()), state: Some(AlertState::Open), ..AlertFilter::default() };
     page::show(&EndpointPage {
         page: page.of(Section::Endpoints),
-        host: endpoints::host(db, &id).await?,
+        host: hosts::facts(db, &id).await?,
         coverage: endpoints::coverage(db, &id).await?,
         checks,
         all_checks,

@@ -223,10 +223,9 @@ async fn what_a_host_says_of_itself_and_how_far_it_sees_is_kept() {
             unreadable: 1,
         };
         pc.tell(Body::Coverage(vec![coverage])).await;
-        let mut db = office.fleet.store.reader().acquire().await.unwrap();
-        let kept = wardwatch_collector::store::hosts::facts(&mut db, &pc.agent).await.unwrap();
+        let db = office.fleet.store.reader();
+        let kept = wardwatch_collector::store::hosts::facts(db, pc.agent.as_str()).await.unwrap();
         assert_eq!(kept, Some(facts));
-        drop(db);
         assert_eq!(office.count("coverage").await, 1);
         assert_eq!(office.count("files where reason like 'no%t yours'").await, 1);
         office.close().await;

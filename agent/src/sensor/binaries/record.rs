@@ -12,9 +12,6 @@ use wardwatch_policies::file::{FileKind, FileState, Sighting};
 pub struct Stamp([u8; 16]);
 
 impl Stamp {
-    /// Of something that cannot be asked; never trusted.
-    pub const NONE: Self = Self([0; 16]);
-
     /// `file_system` is lasting where it is known; else the device number stands in, and after a boot that
     /// numbers devices anew all is read again.
     #[must_use]

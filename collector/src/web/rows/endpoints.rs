@@ -4,7 +4,6 @@ use serde::{Serialize, Serializer};
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row};
 use wardwatch_policies::file::Coverage;
-use wardwatch_policies::host::HostFacts;
 use wardwatch_policies::ids::EndpointKind;
 use wardwatch_policies::time::UnixMillis;
 
@@ -150,18 +149,6 @@ pub async fn totals(db: &AnyPool) -> Result<Totals, sqlx::Error> {
         checks_failed: failed.try_get("checks")?,
         endpoints_with_failed_checks: failed.try_get("endpoints")?,
     })
-}
-
-/// What the endpoint said of itself; `None` before its first report.
-///
-/// # Errors
-/// The database does not answer, or the facts cannot be read.
-pub async fn host(db: &AnyPool, id: &str) -> Result<Option<HostFacts>, sqlx::Error> {
-    let text: Option<Option<String>> =
-        sqlx::query_scalar("select host from endpoints where id = $1").bind(id).fetch_optional(db).await?;
-    text.flatten()
-        .map(|text| serde_json::from_str(&text).map_err(|e| sqlx::Error::Decode(e.into())))
-        .transpose()
 }
 
 /// How far the endpoint sees, root by root; empty before its first scan.
