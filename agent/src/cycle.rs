@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -147,7 +147,13 @@ impl Agent {
                     check_due = Instant::now();
                 },
                 Ok(()) = link.changed() => self.note_status(&link.borrow_and_update().clone()),
-                _ = refresh.tick() => self.note_status(&link.borrow().clone()),
+                _ = refresh.tick() => {
+                    // An agent that goes on without this thread would look well and see nothing.
+                    if self.files.has_ended() {
+                        break;
+                    }
+                    self.note_status(&link.borrow().clone());
+                }
                 () = sleep_until(host_due) => {
                     self.tell_host();
                     host_due = Instant::now() + HOST_EVERY;
@@ -165,11 +171,18 @@ impl Agent {
             }
         }
         let connected = matches!(*link.borrow(), LinkState::Connected { .. });
+        let blind = self.files.has_ended();
         self.stop(connected).await;
         self.note_status(&LinkState::Down { problem: "the agent was stopped".into() });
         uplink.abort();
         writer.abort();
-        status::save(&state.status(), &self.board.read())
+        status::save(&state.status(), &self.board.read())?;
+        ensure!(
+            !blind,
+            "the thread that watches files ended by a fault of its own, so the agent was stopped; start it again, \
+             and pass the log on to whoever maintains Wardwatch"
+        );
+        Ok(())
     }
 
     fn uplink(

@@ -111,6 +111,11 @@ impl FilesThread {
         }
     }
 
+    /// Whether the thread has ended although nobody asked it to: nothing is watched any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
     fn wake(&self) {
         // Full means that it is awake already.
         let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
