@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Settings;
+use crate::service::Service;
 
 /// Detects, handles and accounts for security incidents on the machines of a city's wards.
 #[derive(Debug, Parser)]
@@ -121,13 +122,25 @@ fn dispatch(call: Call) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Completes on Ctrl-C and on SIGTERM.
-async fn interrupted() -> std::io::Result<()> {
+/// Completes on Ctrl-C, on SIGTERM, and when a part of the service ends by itself; says whether it did.
+async fn interrupted(service: &mut Service) -> std::io::Result<bool> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt,
-        _ = terminate.recv() => Ok(()),
+        interrupt = tokio::signal::ctrl_c() => interrupt.map(|()| false),
+        _ = terminate.recv() => Ok(false),
+        () = service.part_ended() => Ok(true),
     }
+}
+
+/// Stops the service; an error where a part of it had ended by itself, so that whatever started it does so again.
+async fn stop(service: Service, part_ended: bool) -> anyhow::Result<ExitCode> {
+    service.stop().await;
+    anyhow::ensure!(
+        !part_ended,
+        "a part of the collector ended by itself, so all of it was stopped; start it again, and pass the log on to \
+         whoever maintains Wardwatch"
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Reads `--config FILE`, if given, below the flags and the environment.

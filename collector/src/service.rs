@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum_server::tls_rustls::RustlsConfig;
 use ed25519_dalek::VerifyingKey;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinSet};
 use wardwatch_policies::unit;
 
 use crate::api::{self, Api};
@@ -49,7 +50,7 @@ pub struct Service {
     pub mqtt: SocketAddr,
     pub enrol: SocketAddr,
     stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
 }
 
 impl Service {
@@ -129,17 +130,16 @@ impl Service {
 
         let key = authority.collector_key();
         let ingest = Ingest::new(store.clone(), registry, workflow, key.clone(), broker);
-        let tasks = vec![
-            tokio::spawn(ingest.run(inbound, stopped.clone())),
-            tokio::spawn(silence::watch(fleet.clone(), stopped.clone())),
-            tokio::spawn(witness::sign_checkpoints(store, key.clone(), stopped.clone())),
-            tokio::spawn(renew(fleet.clone(), enrolment, stopped.clone())),
-            tokio::spawn(async move {
-                if let Err(error) = web::serve(listener, router, tls, until(stopped)).await {
-                    tracing::error!(%error, "the page has stopped");
-                }
-            }),
-        ];
+        let mut tasks = JoinSet::new();
+        tasks.spawn(ingest.run(inbound, stopped.clone()));
+        tasks.spawn(silence::watch(fleet.clone(), stopped.clone()));
+        tasks.spawn(witness::sign_checkpoints(store, key.clone(), stopped.clone()));
+        tasks.spawn(renew(fleet.clone(), enrolment, tls.clone(), stopped.clone()));
+        tasks.spawn(async move {
+            if let Err(error) = web::serve(listener, router, tls, until(stopped)).await {
+                tracing::error!(%error, "the page has stopped");
+            }
+        });
         tracing::info!(%web, %mqtt, %enrol, "collector started");
         Ok(Self { fleet, web, web_tls, mqtt, enrol, stop, tasks })
     }
@@ -162,11 +162,19 @@ impl Service {
         self.fleet.authority.collector_key().verifying_key()
     }
 
+    /// Completes when a part has ended although nobody stopped it. Without it the collector would look well and
+    /// take nothing in, or show nothing.
+    pub async fn part_ended(&mut self) {
+        if let Some(ended) = self.tasks.join_next().await {
+            note_fault(ended);
+        }
+    }
+
     /// Stops taking anything new, finishes what runs, closes the database.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        for task in self.tasks {
-            let _ = task.await;
+        while let Some(ended) = self.tasks.join_next().await {
+            note_fault(ended);
         }
         self.fleet.store.close().await;
         if let Some(broker) = Arc::into_inner(self.fleet.broker) {
@@ -176,17 +184,35 @@ impl Service {
     }
 }
 
-/// Keeps the server certificate from expiring, until the collector stops.
-async fn renew(fleet: Fleet, enrolment: Listener, stopped: watch::Receiver<bool>) {
+fn note_fault(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a part of the collector ended by a fault of its own");
+    }
+}
+
+/// Keeps the server certificate from expiring, until the collector stops. All three doors show the same one.
+async fn renew(
+    fleet: Fleet,
+    enrolment: Listener,
+    page: Option<RustlsConfig>,
+    stopped: watch::Receiver<bool>,
+) {
     let renewed = async {
+        // A door that could not take a new certificate is tried again.
+        let mut due = false;
         loop {
             tokio::time::sleep(RENEWAL).await;
             let hosts = &fleet.reachable.hosts;
             let renewal = async {
                 let certificate = fleet.authority.ensure_server_certificate(hosts, clock::now())?;
-                if certificate.renewed {
+                due |= certificate.renewed;
+                if due {
                     enrolment.renew(&certificate)?;
+                    if let Some(page) = &page {
+                        web::renew(page, &certificate)?;
+                    }
                     fleet.broker.renew(certificate).await?;
+                    due = false;
                 }
                 anyhow::Ok(())
             };

@@ -50,7 +50,7 @@ use crate::store::Store;
 use crate::store::evidence::EvidenceDir;
 use crate::workflow::Workflow;
 
-pub use serve::{serve, tls};
+pub use serve::{renew, serve, tls};
 
 /// What the page's endpoints share. Cheap to clone.
 #[derive(Clone)]

@@ -38,7 +38,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     logging::start("warn");
     let config = args.settings.resolve()?;
     init::prepare(&config)?;
-    let service = Service::start(&config).await?;
+    let mut service = Service::start(&config).await?;
     addresses::write(&config.data_dir, &service)?;
     let password = accounts::first(&service.fleet, clock::now()).await?;
     let string = enrolment_string(&service, EndpointKind::OfficePc).await?;
@@ -57,13 +57,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         enrol_this_machine(&service, &state_dir).await?;
         Some(tokio::spawn(keep_agent_running(state_dir, stopped)))
     };
-    super::interrupted().await?;
+    let part_ended = super::interrupted(&mut service).await?;
     stop.send_replace(true);
     if let Some(agent) = agent {
         let _ = agent.await;
     }
-    service.stop().await;
-    Ok(ExitCode::SUCCESS)
+    super::stop(service, part_ended).await
 }
 
 async fn enrolment_string(service: &Service, kind: EndpointKind) -> Result<String> {

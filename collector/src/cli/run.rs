@@ -21,9 +21,8 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     logging::start("info");
     let config = super::settings(args.settings, args.config.as_deref())?.resolve()?;
-    let service = Service::start(&config).await?;
+    let mut service = Service::start(&config).await?;
     addresses::write(&config.data_dir, &service)?;
-    super::interrupted().await?;
-    service.stop().await;
-    Ok(ExitCode::SUCCESS)
+    let part_ended = super::interrupted(&mut service).await?;
+    super::stop(service, part_ended).await
 }

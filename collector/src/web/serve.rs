@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(3);
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<RustlsConfig>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -44,8 +44,7 @@ pub async fn serve(
             server.serve(service).await
         }
         Some(config) => {
-            let mut server =
-                axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(config))?.handle(handle);
+            let mut server = axum_server::from_tcp_rustls(listener, config)?.handle(handle);
             server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
             server.serve(service).await
         }
@@ -56,7 +55,20 @@ pub async fn serve(
 ///
 /// # Errors
 /// The certificate or its key cannot be used.
-pub fn tls(certificate: &ServerCertificate) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn tls(certificate: &ServerCertificate) -> Result<RustlsConfig, TlsError> {
+    Ok(RustlsConfig::from_config(server_config(certificate)?))
+}
+
+/// Shows another certificate to whoever connects from now on.
+///
+/// # Errors
+/// The certificate or its key cannot be used; the old one stays.
+pub fn renew(tls: &RustlsConfig, certificate: &ServerCertificate) -> Result<(), TlsError> {
+    tls.reload_from_config(server_config(certificate)?);
+    Ok(())
+}
+
+fn server_config(certificate: &ServerCertificate) -> Result<Arc<ServerConfig>, TlsError> {
     let (chain, key) = certificate.load()?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?
