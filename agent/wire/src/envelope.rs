@@ -2,7 +2,7 @@
 //!
 //! The signature covers protocol version, direction, message kind and agent id, so that a message cannot be
 //! replayed as another kind, in the other direction or to another agent. Nothing of the payload is decoded
-//! before the signature is verified.
+//! before the signature is verified, but for an enrolment request, which itself names the key to verify with.
 
 use std::fmt;
 
@@ -196,7 +196,8 @@ impl Unverified {
         self.payload()
     }
 
-    /// Decodes without verifying, for a person who looks at a captured message.
+    /// Decodes without verifying: for a person who looks at a captured message, and for a request that names
+    /// the key it is signed with. Nothing in it may be believed.
     ///
     /// # Errors
     /// The payload has another shape.

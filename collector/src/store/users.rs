@@ -6,7 +6,7 @@ use wardwatch_policies::time::UnixMillis;
 /// What a user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Also admits endpoints, makes tokens and users, and reads metrics.
+    /// Also admits and removes endpoints.
     Admin,
     /// Works on alerts and incidents.
     Staff,

@@ -97,7 +97,7 @@ pub async fn first(fleet: &Fleet, now: UnixMillis) -> Result<Option<Zeroizing<St
     create(fleet, &Actor::LocalAdmin, new, now).await.map(Some)
 }
 
-/// Gives a user a new one-time password and ends his sessions.
+/// Gives a user a new one-time password and ends their sessions.
 ///
 /// # Errors
 /// There is no such user, or the database fails.
