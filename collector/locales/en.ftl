@@ -232,6 +232,14 @@ one-day = 1 day
 one-week = 7 days
 thirty-days = 30 days
 approve = Approve the endpoint
+commands = Ask the endpoint
+command-rescan = Look at all files again
+command-recheck = Evaluate the policies again
+commands-hint = The endpoint hears of it at its next contact; after 24 hours the command expires. It runs only if the endpoint's own configuration allows it.
+count-commands = { $n ->
+    [one] { $n } command has not arrived yet
+   *[other] { $n } commands have not arrived yet
+}
 remove-endpoint = Remove this endpoint…
 stream-collector-restored = The agent began again because the collector was restored from an older backup
 

@@ -212,6 +212,11 @@ one-day = 1 ngày
 one-week = 7 ngày
 thirty-days = 30 ngày
 approve = Duyệt thiết bị
+commands = Yêu cầu thiết bị
+command-rescan = Quét lại toàn bộ tệp
+command-recheck = Kiểm tra lại cấu hình
+commands-hint = Thiết bị nhận lệnh ở lần liên lạc kế tiếp; sau 24 giờ lệnh hết hiệu lực. Lệnh chỉ chạy nếu cấu hình trên thiết bị cho phép.
+count-commands = { $n } lệnh chưa đến thiết bị
 remove-endpoint = Gỡ bỏ thiết bị này…
 stream-collector-restored = Tác tử bắt đầu gửi lại vì bộ thu thập vừa được khôi phục từ bản sao lưu cũ
 

@@ -60,6 +60,7 @@ pub fn router(api: Api) -> Router {
         .route("/endpoints/{id}/files", get(endpoints::files))
         .route("/endpoints/{id}/approve", post(endpoints::approve))
         .route("/endpoints/{id}/remove", post(endpoints::remove))
+        .route("/endpoints/{id}/commands", post(endpoints::command))
         .route("/tokens", get(endpoints::list_tokens).post(endpoints::create_token))
         .route("/tokens/{id}/revoke", post(endpoints::revoke_token))
         .route("/units", get(endpoints::units))

@@ -117,6 +117,7 @@ pub fn router(web: Web) -> Router {
         .route("/endpoints", get(endpoints::list))
         .route("/endpoints/{id}", get(endpoints::show))
         .route("/endpoints/{id}/approve", post(endpoints::act::approve))
+        .route("/endpoints/{id}/command", post(endpoints::act::command))
         .route("/endpoints/{id}/remove", get(endpoints::act::ask_remove).post(endpoints::act::remove))
         .route("/live", get(live::stream))
         .fallback(error::no_such_page)

@@ -2,6 +2,8 @@
 
 #[path = "page/alerts.rs"]
 mod alerts;
+#[path = "page/endpoints.rs"]
+mod endpoints;
 #[path = "page/incidents.rs"]
 mod incidents;
 #[path = "page/record.rs"]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use wardwatch_incidents::change::Actor;
 use wardwatch_policies::ids::{AgentId, EndpointKind, UnitId};
 use wardwatch_policies::unit::Unit;
+use wardwatch_wire::downlink::Action;
 
 use super::{Api, ApiError};
 use crate::clock;
@@ -27,6 +28,11 @@ pub(super) struct Asked {
 #[derive(Deserialize)]
 pub(super) struct Removal {
     reason: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Ordered {
+    action: Action,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +92,18 @@ pub(super) async fn remove(
     let agent: AgentId = id.parse().map_err(|_| no_such(&id))?;
     api.fleet.remove(&Actor::LocalAdmin, &agent, &asked.reason, clock::now()).await?;
     show(State(api), Path(id)).await
+}
+
+/// The endpoint hears of it at its next contact; whether it obeys is decided there.
+pub(super) async fn command(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    asked: Result<Json<Ordered>, JsonRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Json(Ordered { action }) = asked?;
+    let agent: AgentId = id.parse().map_err(|_| no_such(&id))?;
+    let command = api.fleet.command(&Actor::LocalAdmin, &agent, action, clock::now()).await?;
+    Ok(Json(json!({ "command": command, "endpoint": agent, "action": action })))
 }
 
 fn no_such(id: &str) -> ApiError {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::downlink::{Action, Command, CommandId, DownlinkPosition};
@@ -81,6 +81,20 @@ pub async fn undelivered(
         }
     }
     Ok(found)
+}
+
+/// How many commands to the endpoint have neither arrived nor expired.
+///
+/// # Errors
+/// The database fails.
+pub async fn waiting(db: &AnyPool, endpoint: &str, now: UnixMillis) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "select count(*) from commands where delivered is null and expires > $1 and endpoint = $2",
+    )
+    .bind(now.0)
+    .bind(endpoint)
+    .fetch_one(db)
+    .await
 }
 
 /// Notes where a command is sent.

@@ -22,7 +22,7 @@ use super::rows::verdicts::{self, CheckVerdict};
 use super::rows::{Paged, Slice};
 use super::words;
 use crate::store::endpoints::State as EndpointState;
-use crate::store::hosts;
+use crate::store::{commands, hosts};
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
@@ -79,6 +79,8 @@ struct EndpointPage {
     all_checks: bool,
     passed: i64,
     alerts: Paged<Alert>,
+    /// Commands that have not arrived yet.
+    waiting: i64,
     search: String,
     files: Paged<File>,
 }
@@ -108,6 +110,7 @@ pub(super) async fn show(
         all_checks,
         passed: passed.try_into().unwrap_or(i64::MAX),
         alerts: alerts::list(db, &filter, Slice::page(None)).await?,
+        waiting: commands::waiting(db, &id, web.now()).await?,
         files: files::list(db, &id, &search, Slice::page(asked.page)).await?,
         search,
         endpoint,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::{Value, json};
 use wardwatch_policies::ids::{EndpointKind, UnitId};
+use wardwatch_wire::downlink::Action;
 
 use super::super::{Connection, Output};
 use super::Client;
@@ -33,6 +34,18 @@ pub(in crate::cli) enum Endpoints {
     },
     /// Let a pending endpoint report
     Approve {
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Ask an endpoint to look at all its files again, trusting nothing it remembers
+    Rescan {
+        id: String,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Ask an endpoint to evaluate its policies again
+    Recheck {
         id: String,
         #[command(flatten)]
         connection: Connection,
@@ -103,7 +116,6 @@ impl Endpoints {
                     ("STATE", "/state"),
                     ("LINK", "/link"),
                     ("LAST SEEN", "/last_seen"),
-                    ("FILES", "/files"),
                     ("FAILED", "/checks_failed"),
                     ("ALERTS", "/open_alerts"),
                 ];
@@ -134,12 +146,19 @@ impl Endpoints {
                 let client = Client::connect(connection)?;
                 client.show(&client.post(&path(&id, "/approve"), &Value::Null).await?)
             }
+            Self::Rescan { id, connection } => order(&id, Action::Rescan, connection).await,
+            Self::Recheck { id, connection } => order(&id, Action::Recheck, connection).await,
             Self::Remove { id, reason, connection } => {
                 let client = Client::connect(connection)?;
                 client.show(&client.post(&path(&id, "/remove"), &json!({ "reason": reason })).await?)
             }
         }
     }
+}
+
+async fn order(id: &str, action: Action, connection: Connection) -> Result<ExitCode> {
+    let client = Client::connect(connection)?;
+    client.show(&client.post(&path(id, "/commands"), &json!({ "action": action })).await?)
 }
 
 /// The path of an endpoint's call. Whatever cannot stand in an id cannot leave its segment of the path either.

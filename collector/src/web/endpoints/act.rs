@@ -1,15 +1,18 @@
-//! What an administrator does with an endpoint: approve it, or remove it for good.
+//! What people do with an endpoint: ask it to look again, and for administrators, approve it or remove it for
+//! good.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::{Redirect, Response};
 use wardwatch_incidents::change::Actor;
 use wardwatch_policies::ids::AgentId;
+use wardwatch_wire::downlink::Action;
 
 use crate::web::Web;
 use crate::web::address::At;
 use crate::web::error::Fault;
 use crate::web::form::SignedForm;
+use crate::web::language::Key;
 use crate::web::page::{self, Page, Section};
 use crate::web::rows::endpoints::{self, Endpoint};
 
@@ -33,6 +36,19 @@ pub(in crate::web) async fn approve(
 ) -> Result<Redirect, Fault> {
     web.fleet.approve(&actor(&form)?, &parse(&id)?, web.now()).await?;
     Ok(Redirect::to(&format!("/endpoints/{id}")))
+}
+
+/// Changes nothing on the endpoint, so anybody who may sign in may ask for it.
+pub(in crate::web) async fn command(
+    State(web): State<Web>,
+    At(id): At<String>,
+    form: SignedForm,
+) -> Result<Redirect, Fault> {
+    let asked = form.fields.trimmed("action");
+    let action = Action::ALL.into_iter().find(|action| action.as_str() == asked);
+    let action = action.ok_or(Fault::BadRequest(Key("fault-bad-request")))?;
+    web.fleet.command(&Actor::User(form.visitor.user), &parse(&id)?, action, web.now()).await?;
+    Ok(Redirect::to(&format!("/endpoints/{id}#commands")))
 }
 
 #[derive(Template)]
