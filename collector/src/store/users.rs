@@ -149,6 +149,17 @@ pub async fn clear_failures(db: &mut AnyConnection, name: &str) -> Result<(), sq
     Ok(())
 }
 
+/// # Errors
+/// The database does not answer.
+pub async fn set_language(db: &mut AnyConnection, name: &str, language: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("update users set language = $1 where name = $2")
+        .bind(language)
+        .bind(name)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// Returns whether the user exists.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What a visitor decides for himself: password and language.
+//! What visitors decide for themselves: password and language.
 
 use askama::Template;
 use axum::extract::State;
@@ -86,12 +86,19 @@ pub(super) async fn change_password(
     Ok(response)
 }
 
+/// For this browser, and for whoever is signed in also for the next one.
 pub(super) async fn choose_language(
     State(web): State<Web>,
+    headers: HeaderMap,
     OpenForm(fields): OpenForm,
 ) -> Result<Response, Fault> {
     let language =
         Language::of_tag(fields.trimmed("language")).ok_or(Fault::BadRequest(Key("fault-bad-request")))?;
+    if let Some((visitor, _)) = web.visitor(&headers).await? {
+        let mut tx = web.store().write().await?;
+        users::set_language(&mut tx, &visitor.user, language.tag()).await?;
+        tx.commit().await?;
+    }
     let mut response = Redirect::to(local_path(fields.trimmed("back"))).into_response();
     let cookie = web.set_cookie(language::COOKIE, language.tag(), "Max-Age=31536000; ")?;
     response.headers_mut().append(header::SET_COOKIE, cookie);

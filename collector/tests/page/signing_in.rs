@@ -130,6 +130,17 @@ async fn every_answer_carries_the_security_headers() {
 }
 
 #[tokio::test]
+async fn the_chosen_language_is_there_in_the_next_browser() {
+    let database = Database::sqlite();
+    let site = Site::open(&database.url).await;
+    let mut lan = site.signed_in("lan", Role::Staff).await;
+    lan.post("/language", &[("language", "en"), ("back", "/")]).await;
+    let mut elsewhere = site.visitor();
+    elsewhere.sign_in("lan", PASSWORD).await;
+    assert!(elsewhere.page("/").await.contains("<html lang=\"en\""));
+}
+
+#[tokio::test]
 async fn the_language_is_chosen_on_every_page_and_vietnamese_at_first() {
     let database = Database::sqlite();
     let site = Site::open(&database.url).await;
