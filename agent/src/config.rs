@@ -166,15 +166,14 @@ impl Layer {
             within("files.rescan_minutes", self.files.rescan_minutes, 6 * 60, 1, 30 * 24 * 60);
         let max_watches = within("files.max_watches", self.files.max_watches, 65_536, 0, 10_000_000);
         let allow = self.allow.unwrap_or_else(|| vec!["rescan".into(), "recheck".into()]);
-        let allowed = allow.iter().filter_map(|name| match name.as_str() {
-            "rescan" => Some(Action::Rescan),
-            "recheck" => Some(Action::Recheck),
-            _ => {
-                problems.push(format!("allow: \"{name}\" is not a command; give rescan, recheck or nothing"));
-                None
+        let mut allowed = Vec::new();
+        for name in allow {
+            match Action::parse(&name) {
+                Some(action) => allowed.push(action),
+                None => problems
+                    .push(format!("allow: \"{name}\" is not a command; give rescan, recheck or nothing")),
             }
-        });
-        let allowed = allowed.collect();
+        }
         let default_roots = || platform::DEFAULT_ROOTS.iter().map(PathBuf::from).collect();
         let roots: Vec<PathBuf> = self.files.roots.unwrap_or_else(default_roots);
         let exclude = self.files.exclude.unwrap_or_default();

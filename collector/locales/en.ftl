@@ -415,7 +415,7 @@ log-token-created = Token { $token } created
 log-token-revoked = Token { $token } revoked
 log-user-created = User { $user } created
 log-password-changed = Password of user { $user } changed
-log-command-issued = Command { $action } sent to the endpoint
+log-command-issued = Command “{ $action }” for the endpoint
 
 alert-in-incident = Handled in an incident
 still-open = steps { $steps } are still open, and this step closes the incident

@@ -386,7 +386,7 @@ log-token-created = Tạo mã đăng ký { $token }
 log-token-revoked = Thu hồi mã đăng ký { $token }
 log-user-created = Tạo tài khoản { $user }
 log-password-changed = Đổi mật khẩu của tài khoản { $user }
-log-command-issued = Gửi lệnh { $action } đến thiết bị
+log-command-issued = Gửi lệnh “{ $action }” đến thiết bị
 
 alert-in-incident = Đang xử lý trong sự cố
 still-open = các bước { $steps } chưa xong; hoàn thành bước này sẽ đóng sự cố

@@ -84,4 +84,9 @@ impl Action {
             Self::Recheck => "recheck",
         }
     }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
+    }
 }

@@ -70,10 +70,7 @@ pub async fn undelivered(
             };
             let command = Command {
                 id: CommandId(row.try_get::<i64, _>(1)?.unsigned_abs()),
-                action: Action::ALL
-                    .into_iter()
-                    .find(|known| known.as_str() == action)
-                    .ok_or(Corrupt("commands.action"))?,
+                action: Action::parse(&action).ok_or(Corrupt("commands.action"))?,
                 expires: UnixMillis(row.try_get(3)?),
             };
             let sent = number(4)?.zip(number(5)?).map(|(epoch, seq)| DownlinkPosition { epoch, seq });

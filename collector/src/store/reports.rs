@@ -56,6 +56,11 @@ impl Link {
             Self::Off => "off",
         }
     }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|link| link.as_str() == text)
+    }
 }
 
 /// Reads the standing of the endpoints that may report; others are missing from the answer.
@@ -111,7 +116,7 @@ fn standing_of(row: &AnyRow) -> Result<Standing, sqlx::Error> {
             epoch: row.try_get::<i64, _>(4)?.unsigned_abs(),
             seq: row.try_get::<i64, _>(5)?.unsigned_abs(),
         },
-        link: Link::ALL.into_iter().find(|known| known.as_str() == link).ok_or(Corrupt("endpoints.link"))?,
+        link: Link::parse(&link).ok_or(Corrupt("endpoints.link"))?,
         last_seen: row.try_get::<Option<i64>, _>(7)?.map(UnixMillis),
         instances: instances(&row.try_get::<String, _>(8)?)?,
     })

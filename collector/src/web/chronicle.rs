@@ -4,6 +4,7 @@ use wardwatch_incidents::chain::LogEntry;
 use wardwatch_incidents::change::{Actor, AlertId, Change, Outcome};
 use wardwatch_policies::ids::StepId;
 use wardwatch_policies::text::Language;
+use wardwatch_wire::downlink::Action;
 
 use super::language::{Key, Words as _};
 use super::{catalogue, words};
@@ -106,6 +107,8 @@ fn change(language: Language, change: &Change) -> (String, String) {
         Change::UserCreated { user } => (language.with("log-user-created", "user", user), none()),
         Change::PasswordChanged { user } => (language.with("log-password-changed", "user", user), none()),
         Change::CommandIssued { endpoint, action, .. } => {
+            let known = Action::parse(action).map(|action| language.text(words::action(action).0));
+            let action = known.as_deref().unwrap_or(action);
             (language.with("log-command-issued", "action", action), endpoint.to_string())
         }
     }

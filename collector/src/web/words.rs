@@ -6,6 +6,7 @@ use wardwatch_policies::ids::EndpointKind;
 use wardwatch_policies::severity::Severity;
 use wardwatch_policies::text::Language;
 use wardwatch_policies::verdict::Verdict;
+use wardwatch_wire::downlink::Action;
 
 use super::catalogue;
 use super::language::{Key, Words as _};
@@ -49,6 +50,13 @@ pub(super) const fn standing(state: State, link: Link) -> (Key, &'static str) {
         (State::Active, Link::Silent) => (Key("standing-silent"), "bad"),
         (State::Active, Link::Off) => (Key("standing-off"), "quiet"),
         (State::Active, Link::Never) => (Key("standing-never"), "warn"),
+    }
+}
+
+pub(super) const fn action(action: Action) -> Key {
+    match action {
+        Action::Rescan => Key("command-rescan"),
+        Action::Recheck => Key("command-recheck"),
     }
 }
 

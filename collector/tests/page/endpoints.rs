@@ -17,7 +17,7 @@ async fn a_click_asks_the_endpoint_to_look_again_and_shows_what_waits() {
         let answer = lan.submit("/endpoints/pc-1", "/endpoints/pc-1/command", &[("action", "rescan")]).await;
         assert_eq!(target(&answer), "/endpoints/pc-1#commands");
         assert!(lan.page("/endpoints/pc-1").await.contains("1 lệnh chưa đến thiết bị"));
-        assert!(lan.page("/log").await.contains("Gửi lệnh rescan đến thiết bị"));
+        assert!(lan.page("/log").await.contains("Gửi lệnh “Quét lại toàn bộ tệp” đến thiết bị"));
     }
 }
 
@@ -30,7 +30,8 @@ async fn what_no_agent_knows_is_not_asked_for() {
     for (id, action, status) in
         [("pc-1", "reboot", StatusCode::BAD_REQUEST), ("pc-2", "rescan", StatusCode::CONFLICT)]
     {
-        let answer = lan.submit("/endpoints/pc-1", &format!("/endpoints/{id}/command"), &[("action", action)]).await;
+        let answer =
+            lan.submit("/endpoints/pc-1", &format!("/endpoints/{id}/command"), &[("action", action)]).await;
         assert_eq!(answer.status(), status, "{action} on {id}");
     }
 }

@@ -44,8 +44,7 @@ pub(in crate::web) async fn command(
     At(id): At<String>,
     form: SignedForm,
 ) -> Result<Redirect, Fault> {
-    let asked = form.fields.trimmed("action");
-    let action = Action::ALL.into_iter().find(|action| action.as_str() == asked);
+    let action = Action::parse(form.fields.trimmed("action"));
     let action = action.ok_or(Fault::BadRequest(Key("fault-bad-request")))?;
     web.fleet.command(&Actor::User(form.visitor.user), &parse(&id)?, action, web.now()).await?;
     Ok(Redirect::to(&format!("/endpoints/{id}#commands")))

@@ -176,7 +176,7 @@ fn read(row: &AnyRow) -> Result<Endpoint, sqlx::Error> {
         unit_en: row.try_get("unit_en")?,
         kind: word(row, "kind", |text| text.parse().ok())?,
         state: word(row, "state", |text| text.parse().ok())?,
-        link: word(row, "link", |text| Link::ALL.into_iter().find(|link| link.as_str() == text))?,
+        link: word(row, "link", Link::parse)?,
         enrolled: time(row, "enrolled")?,
         last_seen: maybe_time(row, "last_seen")?,
         last_wall: maybe_time(row, "last_wall")?,
