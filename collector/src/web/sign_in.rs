@@ -72,6 +72,11 @@ pub(super) async fn submit(
     let given = Zeroizing::new(fields.raw("password").to_owned());
     let known = if name.len() <= MAX_NAME_BYTES { users::find(web.db(), name).await? } else { None };
     let right = password::verify(given, known.as_ref().map(|user| user.password_hash.clone())).await?;
+    // Comparing waits its turn: meanwhile guesses beside this one may have locked the user.
+    let known = match known {
+        Some(user) => users::find(web.db(), &user.name).await?,
+        None => None,
+    };
     let locked = |user: &users::User| user.locked_until.is_some_and(|until| now < until);
     match known {
         Some(user) if right && !locked(&user) => {
