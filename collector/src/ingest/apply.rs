@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::AnyConnection;
-use wardwatch_policies::finding::Finding;
+use wardwatch_policies::finding::{Finding, StreamReason};
 use wardwatch_policies::ids::{AgentId, CheckId};
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_policies::verdict::{CheckResult, PolicyResults};
@@ -30,7 +30,9 @@ pub(super) async fn apply(
     Ok(match &report.body {
         Body::StreamOpened { reason } => {
             inventory.write(db, endpoint, now).await?;
-            vec![Finding::StreamOpened { reason: *reason }]
+            // An agent starts for the first time once: what an earlier stream had left to tell is gone.
+            let again = *reason == StreamReason::FirstStart && standing.progress.current.is_some();
+            vec![Finding::StreamOpened { reason: if again { StreamReason::StateLost } else { *reason } }]
         }
         Body::Host(facts) => {
             hosts::keep(db, endpoint, facts).await?;
