@@ -7,8 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A path on an endpoint, as the bytes its system gave (on Windows: WTF-8).
 ///
-/// The text form is lossless: valid UTF-8 stands as it is, apart from control characters, backslash-x
-/// sequences and bytes that are not UTF-8, which stand as `\xNN` (a backslash before an `x` is `\x5c`).
+/// The text form is lossless: valid UTF-8 stands as it is, apart from control characters, those that turn the
+/// direction of writing, backslash-x sequences and bytes that are not UTF-8, which stand as `\xNN` (a backslash
+/// before an `x` is `\x5c`).
 /// Serialises as text in human-readable formats and as a byte string in binary ones.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointPath(Vec<u8>);
@@ -58,7 +59,7 @@ impl fmt::Display for EndpointPath {
         for chunk in self.0.utf8_chunks() {
             let mut chars = chunk.valid().chars().peekable();
             while let Some(c) = chars.next() {
-                if c.is_control() || (c == '\\' && chars.peek() == Some(&'x')) {
+                if c.is_control() || turns_direction(c) || (c == '\\' && chars.peek() == Some(&'x')) {
                     let mut buffer = [0; 4];
                     for byte in c.encode_utf8(&mut buffer).bytes() {
                         write!(f, "\\x{byte:02x}")?;
@@ -73,6 +74,11 @@ impl fmt::Display for EndpointPath {
         }
         Ok(())
     }
+}
+
+/// Shown as it is, it would let `fdp.sh` be read as `hs.pdf`.
+const fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Debug for EndpointPath {
