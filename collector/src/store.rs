@@ -54,7 +54,10 @@ impl Store {
         sqlx::any::install_default_drivers();
         let address = || OpenError::Address(redacted(url));
         let (url, sqlite) = if let Some(path) = url.strip_prefix("sqlite:") {
-            (format!("sqlite://{}?mode=rwc", path.trim_start_matches("//")), true)
+            let path = path.trim_start_matches("//");
+            // Where it cannot be made, connecting says so in better words.
+            let _ = make_private(path);
+            (format!("sqlite://{path}?mode=rwc"), true)
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             (url.to_owned(), false)
         } else {
@@ -113,6 +116,13 @@ impl Store {
         self.reader.close().await;
         self.writer.close().await;
     }
+}
+
+/// SQLite would let everyone read it who may enter the folder: it holds the hashes of passwords. Its journals
+/// get the rights of the file itself.
+fn make_private(path: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
 }
 
 /// The database holds a value that this program did not write there. The column is named.

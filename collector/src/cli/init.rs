@@ -55,6 +55,7 @@ pub(super) fn prepare(config: &Config) -> Result<bool> {
 }
 
 fn write_config(file: &Path, config: &Config) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let data_dir = std::path::absolute(&config.data_dir)?;
     let hosts: Vec<_> = config.advertise.iter().map(|host| quoted(host)).collect();
@@ -70,5 +71,12 @@ fn write_config(file: &Path, config: &Config) -> Result<()> {
         quoted(&config.enrol.to_string()),
         hosts.join(", "),
     );
-    std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))
+    // The address of a database may hold a password.
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(|mut opened| opened.write_all(text.as_bytes()))
+        .with_context(|| format!("{} cannot be written", file.display()))
 }
