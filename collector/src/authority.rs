@@ -9,9 +9,11 @@ mod certificates;
 mod files;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use rcgen::KeyPair;
+use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::ids::AgentId;
@@ -44,6 +46,10 @@ pub enum AuthorityError {
     Exposed(PathBuf),
     #[error("a certificate cannot be made")]
     Certificate(#[from] rcgen::Error),
+    #[error(
+        "the server certificate cannot be used; delete {SERVER} and {SERVER_KEY}, and the next start makes new ones"
+    )]
+    Server(#[from] rustls::Error),
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
     #[error("the word for the collector key cannot be signed")]
@@ -60,7 +66,7 @@ pub struct Authority {
     word: Vec<u8>,
 }
 
-/// What the broker and the enrolment listener show to agents.
+/// What broker, enrolment and page show to whoever connects.
 #[derive(Clone)]
 pub struct ServerCertificate {
     pub chain_file: PathBuf,
@@ -189,6 +195,21 @@ impl Authority {
 }
 
 impl ServerCertificate {
+    /// TLS 1.2 and later for HTTPS. Nobody is asked for a certificate.
+    ///
+    /// # Errors
+    /// A file is missing or damaged, or the key is not the certificate's.
+    pub fn https(&self) -> Result<Arc<ServerConfig>, AuthorityError> {
+        let (chain, key) = self.load()?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
     /// The certificate and its key, leaf first.
     ///
     /// # Errors

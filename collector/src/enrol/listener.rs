@@ -15,7 +15,6 @@ use axum::routing::post;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
-use rustls::ServerConfig;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wardwatch_wire::enrolment::{MAX_REQUEST_BYTES, PATH};
@@ -49,8 +48,6 @@ pub enum ListenError {
     Bind { address: SocketAddr, source: io::Error },
     #[error("the server certificate cannot be used")]
     Certificate(#[from] AuthorityError),
-    #[error("the server certificate cannot be used")]
-    Tls(#[from] rustls::Error),
 }
 
 /// The running listener.
@@ -74,7 +71,7 @@ impl Listener {
     /// The address is taken, or the certificate files cannot be used.
     pub fn start(config: Config, office: Office) -> Result<Self, ListenError> {
         let bind = |source| ListenError::Bind { address: config.listen, source };
-        let tls = RustlsConfig::from_config(server_config(&config.certificate)?);
+        let tls = RustlsConfig::from_config(config.certificate.https()?);
         let listener = TcpListener::bind(config.listen).map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
@@ -114,7 +111,7 @@ impl Listener {
     /// # Errors
     /// The certificate files cannot be used; the old certificate stays.
     pub fn renew(&self, certificate: &ServerCertificate) -> Result<(), ListenError> {
-        self.tls.reload_from_config(server_config(certificate)?);
+        self.tls.reload_from_config(certificate.https()?);
         Ok(())
     }
 
@@ -124,17 +121,6 @@ impl Listener {
         // It only ends; there is nothing left to tell of.
         let _ = self.serving.await;
     }
-}
-
-fn server_config(certificate: &ServerCertificate) -> Result<Arc<ServerConfig>, ListenError> {
-    let (chain, key) = certificate.load()?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }
 
 async fn answer(

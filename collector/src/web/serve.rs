@@ -3,14 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use hyper_util::rt::TokioTimer;
-use rustls::ServerConfig;
 
 use crate::authority::{AuthorityError, ServerCertificate};
 
@@ -55,34 +53,15 @@ pub async fn serve(
 ///
 /// # Errors
 /// The certificate or its key cannot be used.
-pub fn tls(certificate: &ServerCertificate) -> Result<RustlsConfig, TlsError> {
-    Ok(RustlsConfig::from_config(server_config(certificate)?))
+pub fn tls(certificate: &ServerCertificate) -> Result<RustlsConfig, AuthorityError> {
+    Ok(RustlsConfig::from_config(certificate.https()?))
 }
 
 /// Shows another certificate to whoever connects from now on.
 ///
 /// # Errors
 /// The certificate or its key cannot be used; the old one stays.
-pub fn renew(tls: &RustlsConfig, certificate: &ServerCertificate) -> Result<(), TlsError> {
-    tls.reload_from_config(server_config(certificate)?);
+pub fn renew(tls: &RustlsConfig, certificate: &ServerCertificate) -> Result<(), AuthorityError> {
+    tls.reload_from_config(certificate.https()?);
     Ok(())
-}
-
-fn server_config(certificate: &ServerCertificate) -> Result<Arc<ServerConfig>, TlsError> {
-    let (chain, key) = certificate.load()?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-}
-
-/// The page cannot be served over HTTPS.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    #[error("the server certificate cannot be read")]
-    Certificate(#[from] AuthorityError),
-    #[error("the server certificate cannot be used")]
-    Tls(#[from] rustls::Error),
 }
