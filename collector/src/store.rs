@@ -19,7 +19,6 @@ pub mod users;
 pub mod verdicts;
 
 use std::fmt::Write;
-use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -87,14 +86,6 @@ impl Store {
         sqlx::migrate!("./migrations").run(&writer).await?;
         let reader = pool(8).connect_with(options).await?;
         Ok(Self { reader, writer })
-    }
-
-    /// Opens the SQLite database at `path`.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub async fn open_file(path: &Path) -> Result<Self, OpenError> {
-        Self::open(&format!("sqlite:{}", path.display())).await
     }
 
     /// For reads that need no transaction.
