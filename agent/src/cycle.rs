@@ -48,7 +48,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// Not enrolled, another machine's state, another agent running, or a state folder that cannot be used.
 pub async fn run(config: Config) -> Result<()> {
     let state = StateDir::new(config.state_dir.clone());
-    let identity = state.identity(platform::machine_binding())?;
+    let identity = state.identity(&platform::machine())?;
     let _lock = state.lock()?;
     let keys = state.keys()?;
     let clock = Clock::new();
@@ -163,8 +163,15 @@ impl Agent {
                     checking.spawn_blocking(move || checks::evaluate(kind));
                     check_due = Instant::now() + random::jittered(self.config.check_every);
                 }
-                Some(Ok(results)) = checking.join_next() => {
-                    if !self.tell_checks(&results) {
+                Some(checked) = checking.join_next() => {
+                    let told = match checked {
+                        Ok(results) => self.tell_checks(&results),
+                        Err(error) => {
+                            tracing::error!("the policies were not evaluated: {error}; they are tried again");
+                            false
+                        }
+                    };
+                    if !told {
                         check_due = Instant::now() + CHECK_RETRY;
                     }
                 }

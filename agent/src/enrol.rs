@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use ed25519_dalek::SigningKey;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_wire::enrolment::{EnrolmentReply, EnrolmentRequest, EnrolmentString, verify_collector_key};
@@ -19,7 +18,7 @@ use crate::clock::Clock;
 use crate::outbox::Outbox;
 use crate::platform;
 use crate::random;
-use crate::state::{Identity, Keys, Pending, StateDir, StateError};
+use crate::state::{Identity, Keys, Machine, Pending, StateDir, StateError};
 use crate::tls;
 
 mod post;
@@ -45,8 +44,8 @@ pub struct Enrolled {
 pub async fn run(state: &StateDir, source: &Source) -> Result<Enrolled> {
     state.create()?;
     let _lock = state.lock()?;
-    let machine = platform::machine_binding();
-    refuse_if_enrolled(state, machine)?;
+    let machine = platform::machine();
+    refuse_if_enrolled(state, &machine)?;
     let string = source.read()?;
     let (pending, keys) = keys_for(state, string.token.id, machine)?;
     let reply = ask(&string, &pending.agent, &keys).await?;
@@ -55,7 +54,7 @@ pub async fn run(state: &StateDir, source: &Source) -> Result<Enrolled> {
     Ok(enrolled)
 }
 
-fn refuse_if_enrolled(state: &StateDir, machine: Digest) -> Result<()> {
+fn refuse_if_enrolled(state: &StateDir, machine: &Machine) -> Result<()> {
     match state.identity(machine) {
         Ok(identity) => bail!(
             "this machine is enrolled already as {} (unit {}), so nothing was changed; to enrol it anew, stop \
@@ -74,10 +73,10 @@ fn refuse_if_enrolled(state: &StateDir, machine: Digest) -> Result<()> {
 }
 
 /// The keys of an enrolment that was begun with this token here, else new ones; kept before they are used.
-fn keys_for(state: &StateDir, token_id: u64, machine: Digest) -> Result<(Pending, Keys)> {
+fn keys_for(state: &StateDir, token_id: u64, machine: Machine) -> Result<(Pending, Keys)> {
     if let Ok(Some(pending)) = state.pending()
         && pending.token_id == token_id
-        && pending.machine == machine
+        && pending.machine.is(&machine)
         && let Ok(keys) = state.keys()
     {
         tracing::info!(agent = %pending.agent, "asking again with the keys of the attempt before");
@@ -163,7 +162,7 @@ fn accept(
         root: string.root,
         collector_key: collector_key.to_bytes().to_vec(),
         collector_key_serial: word.serial,
-        machine: pending.machine,
+        machine: pending.machine.clone(),
     };
     // Fails if the certificate is not for our key.
     tls::with_certificate(&identity.ca, &identity.chain, &keys.tls_pem, &Clock::new())?;

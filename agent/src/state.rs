@@ -14,6 +14,9 @@ use wardwatch_policies::ids::{AgentId, EndpointKind, UnitId};
 use zeroize::{Zeroize, Zeroizing};
 
 mod base64_text;
+mod machine;
+
+pub use machine::Machine;
 
 /// No file of the state folder that is read whole is larger, in bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
@@ -65,7 +68,7 @@ pub struct Identity {
     pub collector_key: Vec<u8>,
     pub collector_key_serial: u64,
     /// Of the machine that enrolled.
-    pub machine: Digest,
+    pub machine: Machine,
 }
 
 impl Identity {
@@ -91,7 +94,7 @@ pub struct Keys {
 pub struct Pending {
     pub agent: AgentId,
     pub token_id: u64,
-    pub machine: Digest,
+    pub machine: Machine,
 }
 
 /// The state folder of one agent.
@@ -179,11 +182,11 @@ impl StateDir {
     ///
     /// # Errors
     /// Not enrolled, enrolled on another machine, or damaged.
-    pub fn identity(&self, machine: Digest) -> Result<Identity, StateError> {
+    pub fn identity(&self, machine: &Machine) -> Result<Identity, StateError> {
         let identity: Identity = self
             .read_json(&self.identity_file())?
             .ok_or_else(|| StateError::NotEnrolled(self.path.clone()))?;
-        if identity.machine != machine {
+        if !identity.machine.is(machine) {
             return Err(StateError::OtherMachine(self.path.clone()));
         }
         Ok(identity)

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::fleet::Fleet;
 use crate::stopping::until;
 use crate::store::endpoints::State;
-use crate::store::reports::{self, Link, Told};
+use crate::store::reports::{self, Link, Standing, Told};
 
 const EVERY: Duration = Duration::from_secs(20);
 
@@ -42,23 +42,20 @@ pub async fn watch(fleet: Fleet, stopped: watch::Receiver<bool>) {
 /// # Errors
 /// The database fails.
 pub async fn look(fleet: &Fleet, began: UnixMillis, now: UnixMillis) -> Result<(), sqlx::Error> {
-    let thresholds = &detection::city().silence;
     for endpoint in fleet.registry.all() {
         if endpoint.state != State::Active {
             continue;
         }
-        let mut tx = fleet.store.write().await?;
-        let Some(mut standing) = reports::standing(&mut tx, &endpoint.id).await? else { continue };
-        let Some(last_seen) = standing.last_seen else { continue };
-        let kind = match standing.link {
-            Link::Heard => endpoint.kind,
-            // Switched off properly, any machine may stay off as long as an office PC over a holiday.
-            Link::Off => EndpointKind::OfficePc,
-            Link::Never | Link::Silent => continue,
-        };
-        if !is_silent(kind, last_seen.max(began), now, thresholds) {
+        // Most are heard: the one writing connection is asked for only where there is something to write.
+        let mut db = fleet.store.reader().acquire().await?;
+        let seen = reports::standing(&mut db, &endpoint.id).await?;
+        drop(db);
+        if seen.and_then(|seen| silent_since(endpoint.kind, &seen, began, now)).is_none() {
             continue;
         }
+        let mut tx = fleet.store.write().await?;
+        let Some(mut standing) = reports::standing(&mut tx, &endpoint.id).await? else { continue };
+        let Some(last_seen) = silent_since(endpoint.kind, &standing, began, now) else { continue };
         standing.link = Link::Silent;
         reports::keep_standing(&mut tx, &endpoint.id, &standing, Told::default()).await?;
         let finding = Finding::Silent { since: last_seen };
@@ -69,4 +66,21 @@ pub async fn look(fleet: &Fleet, began: UnixMillis, now: UnixMillis) -> Result<(
         fleet.workflow.announce(events);
     }
     Ok(())
+}
+
+/// When an endpoint that is silent by now was last heard.
+fn silent_since(
+    kind: EndpointKind,
+    standing: &Standing,
+    began: UnixMillis,
+    now: UnixMillis,
+) -> Option<UnixMillis> {
+    let last_seen = standing.last_seen?;
+    let kind = match standing.link {
+        Link::Heard => kind,
+        // Switched off properly, any machine may stay off as long as an office PC over a holiday.
+        Link::Off => EndpointKind::OfficePc,
+        Link::Never | Link::Silent => return None,
+    };
+    is_silent(kind, last_seen.max(began), now, &detection::city().silence).then_some(last_seen)
 }

@@ -15,6 +15,7 @@ use wardwatch_policies::path::{EndpointPath, InvalidPath};
 use zeroize::Zeroizing;
 
 use super::Mount;
+use crate::state::Machine;
 
 /// Where programs lie. The first two come first so that what a person runs is known first.
 pub const DEFAULT_ROOTS: &[&str] = &[
@@ -67,10 +68,12 @@ pub fn lower_priority() {
     let _ = rustix::process::setpriority_process(None, 15);
 }
 
-/// All mounts this process can see; empty where `/proc` is not mounted.
-#[must_use]
-pub fn mounts() -> Vec<Mount> {
-    fs::read("/proc/self/mountinfo").map(|text| parse_mountinfo(&text)).unwrap_or_default()
+/// All mounts this process can see.
+///
+/// # Errors
+/// `/proc` is not mounted or cannot be read.
+pub fn mounts() -> io::Result<Vec<Mount>> {
+    fs::read("/proc/self/mountinfo").map(|text| parse_mountinfo(&text))
 }
 
 /// proc(5): the mount point is field 5, the type follows a lone `-`; space, tab, line feed and backslash
@@ -127,9 +130,9 @@ pub fn file_system_ids() -> HashMap<u64, Digest> {
 }
 
 /// Tells this machine from a copy of its disk: the machine id and what the hardware says of itself, where it
-/// can be read. Only the digest is kept, since serial numbers name a person's device.
+/// can be read. Only digests are kept, since serial numbers name a person's device.
 #[must_use]
-pub fn machine_binding() -> Digest {
+pub fn machine() -> Machine {
     const SOURCES: [&str; 5] = [
         "/etc/machine-id",
         "/sys/class/dmi/id/product_uuid",
@@ -137,13 +140,12 @@ pub fn machine_binding() -> Digest {
         "/sys/class/dmi/id/board_serial",
         "/proc/device-tree/serial-number",
     ];
-    let mut hasher = blake3::Hasher::new();
-    for source in SOURCES {
-        hasher.update(source.as_bytes());
-        hasher.update(&fs::read(source).unwrap_or_default());
-        hasher.update(b"\0");
-    }
-    hasher.finalize().into()
+    let read = |source: &str| {
+        let text = fs::read(source).ok()?;
+        let said = text.iter().any(|byte| byte.is_ascii_alphanumeric());
+        said.then(|| (source.to_owned(), Digest::of(&text)))
+    };
+    Machine::new(SOURCES.into_iter().filter_map(read))
 }
 
 /// For root the place that the file-system standard gives; for others the one of the XDG standard.

@@ -40,10 +40,17 @@ impl Fences {
         Self { by_path: foreign.chain(excluded).collect() }
     }
 
-    /// The fences of this machine now.
+    /// The fences of this machine now. Where its mounts cannot be read, nothing is entered: any folder might be
+    /// a network share.
     #[must_use]
     pub fn of_this_machine(excluded: &[PathBuf]) -> Self {
-        Self::new(&platform::mounts(), excluded)
+        match platform::mounts() {
+            Ok(mounts) => Self::new(&mounts, excluded),
+            Err(error) => {
+                let reason = format!("the mounts of this machine cannot be read ({error})");
+                Self { by_path: HashMap::from([(PathBuf::from("/"), reason)]) }
+            }
+        }
     }
 
     /// Why this very folder is not entered.
