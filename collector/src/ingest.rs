@@ -10,6 +10,7 @@ mod inventory;
 mod parking;
 mod part;
 mod verify;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,16 +29,14 @@ use wardwatch_wire::envelope::{self, Envelope, Kind};
 use self::parking::Parking;
 use self::part::Part;
 use self::verify::Message;
+use self::waiting::Waiting;
 use crate::broker::{self, Broker, Inbound};
 use crate::clock;
 use crate::registry::Registry;
-use crate::stopping::until;
 use crate::store::endpoints::{Endpoint, State};
 use crate::store::{Store, commands, reports};
 use crate::workflow::{Event, Workflow};
 
-/// Messages of one transaction.
-const BATCH: usize = 256;
 /// How long a failing database is left in peace before the next batch.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -84,18 +83,11 @@ impl Ingest {
 
     /// Works until the collector stops. What is then still in the queue was not acknowledged.
     pub async fn run(mut self, mut inbound: mpsc::Receiver<Inbound>, stopped: watch::Receiver<bool>) {
-        let mut received = Vec::with_capacity(BATCH);
-        loop {
-            let count = tokio::select! {
-                count = inbound.recv_many(&mut received, BATCH) => count,
-                () = until(stopped.clone()) => 0,
-            };
-            if count == 0 {
-                return;
-            }
+        let mut waiting = Waiting::default();
+        while waiting.fill(&mut inbound, &stopped).await {
             self.note_connections();
             let mut batch: BTreeMap<AgentId, Incoming> = BTreeMap::new();
-            for (endpoint, message) in received.drain(..).filter_map(|message| self.believed(message)) {
+            for (endpoint, message) in waiting.take().into_iter().filter_map(|m| self.believed(m)) {
                 batch
                     .entry(endpoint.id.clone())
                     .or_insert_with(|| Incoming { endpoint, messages: Vec::new() })

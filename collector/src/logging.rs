@@ -1,5 +1,6 @@
 //! The program's log, on standard error, and its metrics.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -14,7 +15,13 @@ pub fn start(level: &str) {
     let filter = EnvFilter::try_from_env("WARDWATCH_LOG")
         .unwrap_or_else(|_| EnvFilter::new(format!("{level},rmqtt=warn,rmqtt_net=warn,sqlx=warn")));
     tracing_subscriber::registry()
-        .with(fmt::layer().with_writer(std::io::stderr).with_filter(filter))
+        .with(
+            fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_target(false)
+                .with_filter(filter),
+        )
         .with(RefusedHandshakes)
         .init();
 }

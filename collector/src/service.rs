@@ -1,12 +1,13 @@
 //! The collector put together: authority, store, broker, enrolment, ingest and page, started in the order in
 //! which they need each other and stopped in the opposite one.
 
+use std::fs::{File, TryLockError};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use axum_server::tls_rustls::RustlsConfig;
 use ed25519_dalek::VerifyingKey;
 use tokio::sync::{mpsc, watch};
@@ -40,8 +41,24 @@ pub fn authority_dir(data_dir: &Path) -> std::path::PathBuf {
     data_dir.join("authority")
 }
 
+/// Keeps a second collector off the data folder: two would write one change log and serve different registries.
+fn lock(data_dir: &Path) -> Result<File> {
+    let path = data_dir.join("lock");
+    let file = File::create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another collector runs on {}; stop it first, or name another folder", data_dir.display())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        }
+    }
+}
+
 /// A running collector.
 pub struct Service {
+    _lock: File,
     pub fleet: Fleet,
     /// Where the page listens, with the true port.
     pub web: SocketAddr,
@@ -59,6 +76,7 @@ impl Service {
     /// # Errors
     /// A key, the database or an address cannot be used.
     pub async fn start(config: &Config) -> Result<Self> {
+        let lock = lock(&config.data_dir)?;
         let now = clock::now();
         let authority = Arc::new(Authority::open(&authority_dir(&config.data_dir)).with_context(|| {
             format!(
@@ -141,7 +159,7 @@ impl Service {
             }
         });
         tracing::info!(%web, %mqtt, %enrol, "collector started");
-        Ok(Self { fleet, web, web_tls, mqtt, enrol, stop, tasks })
+        Ok(Self { _lock: lock, fleet, web, web_tls, mqtt, enrol, stop, tasks })
     }
 
     /// The address of the page, for a browser on this machine.

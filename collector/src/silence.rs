@@ -15,11 +15,13 @@ use crate::store::endpoints::State;
 use crate::store::reports::{self, Link, Standing, Told};
 
 const EVERY: Duration = Duration::from_secs(20);
+/// A collector that was down itself first gives agents the time to come back: longer than their longest pause
+/// between attempts, and short enough that restarts cannot put off an alarm for long.
+const GRACE_MS: i64 = 15 * 60 * 1000;
 
 /// Looks at all endpoints again and again until the collector stops.
 pub async fn watch(fleet: Fleet, stopped: watch::Receiver<bool>) {
     let looking = async {
-        // A collector that was down itself first gives agents the time to come back.
         let began = clock::now();
         loop {
             tokio::time::sleep(EVERY).await;
@@ -42,6 +44,9 @@ pub async fn watch(fleet: Fleet, stopped: watch::Receiver<bool>) {
 /// # Errors
 /// The database fails.
 pub async fn look(fleet: &Fleet, began: UnixMillis, now: UnixMillis) -> Result<(), sqlx::Error> {
+    if now.since(began) < GRACE_MS {
+        return Ok(());
+    }
     for endpoint in fleet.registry.all() {
         if endpoint.state != State::Active {
             continue;
@@ -50,12 +55,12 @@ pub async fn look(fleet: &Fleet, began: UnixMillis, now: UnixMillis) -> Result<(
         let mut db = fleet.store.reader().acquire().await?;
         let seen = reports::standing(&mut db, &endpoint.id).await?;
         drop(db);
-        if seen.and_then(|seen| silent_since(endpoint.kind, &seen, began, now)).is_none() {
+        if seen.and_then(|seen| silent_since(endpoint.kind, &seen, now)).is_none() {
             continue;
         }
         let mut tx = fleet.store.write().await?;
         let Some(mut standing) = reports::standing(&mut tx, &endpoint.id).await? else { continue };
-        let Some(last_seen) = silent_since(endpoint.kind, &standing, began, now) else { continue };
+        let Some(last_seen) = silent_since(endpoint.kind, &standing, now) else { continue };
         standing.link = Link::Silent;
         reports::keep_standing(&mut tx, &endpoint.id, &standing, Told::default()).await?;
         let finding = Finding::Silent { since: last_seen };
@@ -69,12 +74,7 @@ pub async fn look(fleet: &Fleet, began: UnixMillis, now: UnixMillis) -> Result<(
 }
 
 /// When an endpoint that is silent by now was last heard.
-fn silent_since(
-    kind: EndpointKind,
-    standing: &Standing,
-    began: UnixMillis,
-    now: UnixMillis,
-) -> Option<UnixMillis> {
+fn silent_since(kind: EndpointKind, standing: &Standing, now: UnixMillis) -> Option<UnixMillis> {
     let last_seen = standing.last_seen?;
     let kind = match standing.link {
         Link::Heard => kind,
@@ -82,5 +82,5 @@ fn silent_since(
         Link::Off => EndpointKind::OfficePc,
         Link::Never | Link::Silent => return None,
     };
-    is_silent(kind, last_seen.max(began), now, &detection::city().silence).then_some(last_seen)
+    is_silent(kind, last_seen, now, &detection::city().silence).then_some(last_seen)
 }

@@ -80,6 +80,13 @@ impl Store {
                         Ok(())
                     })
                 })
+                .after_release(move |connection, _| {
+                    Box::pin(async move {
+                        // On a full disk SQLite ends a transaction by itself. The driver does not notice, and
+                        // would take what comes next for a part of it, never to be committed.
+                        Ok(!sqlite || connection.execute("begin; rollback").await.is_ok())
+                    })
+                })
         };
         // One writer on both databases: the change log is a chain, and a chain has one end.
         let writer = pool(1).connect_with(options.clone()).await?;

@@ -101,8 +101,10 @@ async fn a_collector_that_was_down_gives_the_agents_their_time_first() {
     let mut pc = office.reporter("pc-1").await;
     pc.beat(1).await;
     let now = office.standing("pc-1").await.last_seen.unwrap().plus(30 * DAY);
-    silence::look(&office.fleet, now.plus(-DAY), now).await.unwrap();
+    silence::look(&office.fleet, now.plus(-60_000), now).await.unwrap();
     assert_eq!(office.alert_lines().await, [""; 0]);
+    silence::look(&office.fleet, now.plus(-3_600_000), now).await.unwrap();
+    assert_eq!(office.alert_lines().await, ["office-pc-silent open 1"]);
     office.close().await;
 }
 

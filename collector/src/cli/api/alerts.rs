@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::Connection;
 use super::Client;
@@ -69,13 +69,15 @@ impl Alerts {
                 let client = Client::connect(connection)?;
                 let mut query = vec![("state", state)];
                 query.extend(endpoint.map(|endpoint| ("endpoint", endpoint)));
-                let rows = client.all("/alerts", &query).await?;
+                let mut rows = client.all("/alerts", &query).await?;
+                rows.as_array_mut().into_iter().flatten().for_each(name_subject);
                 let columns = [
                     ("ID", "/id"),
                     ("SEVERITY", "/severity"),
                     ("STATE", "/state"),
                     ("HOST", "/hostname"),
                     ("RULE", "/rule"),
+                    ("WHAT", "/subject"),
                     ("COUNT", "/count"),
                     ("LAST SEEN", "/last_seen"),
                     ("INCIDENT", "/incident"),
@@ -102,4 +104,11 @@ impl Alerts {
             }
         }
     }
+}
+
+/// What the newest finding is about, in one field: a path, a check, or nothing where the rule says it all.
+fn name_subject(alert: &mut Value) {
+    let finding = &alert["finding"];
+    let subject = ["path", "check", "root"].iter().find_map(|field| finding[field].as_str());
+    alert["subject"] = json!(subject);
 }
