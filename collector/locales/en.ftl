@@ -129,7 +129,6 @@ finding-fork = Two different reports came as number { $seq }; the second was ref
 finding-cloned = Two machines use one identity
 finding-silent = The endpoint is silent
 finding-heard = The endpoint is heard again
-finding-refused = Messages in this endpoint's name were refused
 stream-first-start = The agent began to report for the first time
 stream-state-lost = The agent lost its stored state and began again
 stream-state-rolled-back = The agent's state was set back to an old copy

@@ -121,7 +121,6 @@ finding-fork = Hai báo cáo khác nhau mang cùng số { $seq }; báo cáo sau 
 finding-cloned = Hai máy dùng chung một danh tính
 finding-silent = Thiết bị mất liên lạc
 finding-heard = Thiết bị đã liên lạc trở lại
-finding-refused = Có thông điệp mang tên thiết bị này bị từ chối
 stream-first-start = Tác tử bắt đầu gửi báo cáo lần đầu
 stream-state-lost = Tác tử mất trạng thái đã lưu và bắt đầu lại
 stream-state-rolled-back = Trạng thái của tác tử bị đưa về bản cũ

@@ -29,8 +29,6 @@ pub enum Finding {
     Silent { since: UnixMillis },
     /// The endpoint is heard again.
     Heard,
-    /// Messages in this endpoint's name were refused, with the reason in English.
-    Refused { reason: String },
 }
 
 /// Why an agent began a new stream.
@@ -59,7 +57,6 @@ impl Finding {
             Self::Fork { .. } => "fork".into(),
             Self::IdentityCloned => "cloned".into(),
             Self::Silent { .. } | Self::Heard => "silence".into(),
-            Self::Refused { .. } => "refused".into(),
         }
     }
 }

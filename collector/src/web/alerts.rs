@@ -121,9 +121,6 @@ fn why(page: &Page, finding: &Finding) -> Why {
         Finding::Silent { since } => {
             why.reason = Some(page.at(since));
         }
-        Finding::Refused { reason } => {
-            why.reason = Some(reason.clone());
-        }
         Finding::Fork { .. } | Finding::IdentityCloned | Finding::StreamOpened { .. } | Finding::Heard => {}
     }
     why

@@ -105,7 +105,6 @@ pub(super) fn finding(language: Language, finding: &Finding) -> String {
         Finding::IdentityCloned => language.text("finding-cloned").into_owned(),
         Finding::Silent { .. } => language.text("finding-silent").into_owned(),
         Finding::Heard => language.text("finding-heard").into_owned(),
-        Finding::Refused { .. } => language.text("finding-refused").into_owned(),
     }
 }
 

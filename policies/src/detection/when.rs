@@ -39,7 +39,6 @@ pub enum When {
         endpoint: Vec<EndpointKind>,
     },
     Heard,
-    Refused,
 }
 
 /// What must hold of a file finding.
@@ -107,8 +106,7 @@ impl When {
             (Self::Blind, Finding::Blind { .. })
             | (Self::Fork, Finding::Fork { .. })
             | (Self::IdentityCloned, Finding::IdentityCloned)
-            | (Self::Heard, Finding::Heard)
-            | (Self::Refused, Finding::Refused { .. }) => true,
+            | (Self::Heard, Finding::Heard) => true,
             _ => false,
         }
     }
