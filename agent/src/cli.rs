@@ -19,6 +19,7 @@ use crate::check;
 use crate::config::{self, Config};
 use crate::cycle;
 use crate::enrol;
+use crate::platform;
 use crate::scan;
 use crate::state::{StateDir, StateError};
 use crate::status;
@@ -146,6 +147,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Enrol(args) => run_enrol(args),
         Command::Run(args) => {
+            platform::keep_files_private();
             let runtime = runtime()?;
             let ended = runtime.block_on(cycle::run(args.resolve()?));
             // Checks that hang on a file system must not keep the process alive.
@@ -188,6 +190,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn run_enrol(args: EnrolArgs) -> Result<ExitCode> {
+    platform::keep_files_private();
     let state = StateDir::new(args.state.resolve()?.state_dir);
     let source = args.string_file.map_or(enrol::Source::StandardInput, enrol::Source::File);
     let enrolled = runtime()?.block_on(enrol::run(&state, &source))?;
@@ -196,6 +199,8 @@ fn run_enrol(args: EnrolArgs) -> Result<ExitCode> {
     if enrolled.pending {
         text.push_str("a person must approve it on the collector's page before its reports count\n");
     }
+    let folder = state.path().display();
+    text.push_str(&format!("start it with:  wardwatch-agent run --state-dir {folder}\n"));
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ mod system;
 
 pub use system::{
     DEFAULT_ROOTS, boot_elapsed, default_state_dir, endpoint_path, file_system_ids, hostname, is_superuser,
-    local_path, lower_priority, machine, mounts, prompt_secret, shutdown_is_under_way,
+    keep_files_private, local_path, lower_priority, machine, mounts, prompt_secret, shutdown_is_under_way,
 };
 
 /// A file system in the tree of folders.

@@ -41,12 +41,17 @@ pub fn write(data_dir: &Path, service: &Service) -> Result<()> {
 /// No collector was ever started on this data folder, or the file is damaged.
 pub fn read(data_dir: &Path) -> Result<Addresses> {
     let file = file(data_dir);
-    let text = std::fs::read_to_string(&file).with_context(|| {
-        format!(
-            "{} is not there: no collector has run on this data folder; start one, or name its folder with \
-             --data-dir",
-            file.display()
-        )
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        let file = file.display();
+        let meaning = if error.kind() == std::io::ErrorKind::PermissionDenied {
+            format!("{file} may not be read; run this as the user that runs the collector")
+        } else {
+            format!(
+                "{file} is not there: no collector has run on this data folder; start one, or name its folder \
+                 with --data-dir"
+            )
+        };
+        anyhow::Error::new(error).context(meaning)
     })?;
     serde_json::from_str(&text)
         .with_context(|| format!("{} is damaged; start the collector again", file.display()))

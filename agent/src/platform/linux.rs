@@ -62,6 +62,11 @@ pub fn is_superuser() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Files that this process makes from now on are for its own user alone, in a folder open to others too.
+pub fn keep_files_private() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
 /// Lets every other thread of the machine go first. Best effort: a refusal changes nothing but speed.
 pub fn lower_priority() {
     // On Linux "this process" means the calling thread here.

@@ -45,6 +45,14 @@ pub(in crate::cli) enum Incidents {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Add an alert to an open incident
+    Attach {
+        id: IncidentId,
+        /// The alert's number
+        alert: u64,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Record whether the incident is serious in the plan's sense
     Assess {
         id: IncidentId,
@@ -131,6 +139,11 @@ impl Incidents {
                 let body =
                     json!({ "title": title, "severity": severity, "reason": reason, "alerts": alerts });
                 let incident = client.post("/incidents", &body).await?;
+                print(&client, incident)
+            }
+            Self::Attach { id, alert, connection } => {
+                let client = Client::connect(connection)?;
+                let incident = client.post(&format!("/incidents/{id}/alerts/{alert}"), &Value::Null).await?;
                 print(&client, incident)
             }
             Self::Assess { id, serious, reason, connection } => {
