@@ -44,7 +44,12 @@ pub fn authority_dir(data_dir: &Path) -> std::path::PathBuf {
 /// Keeps a second collector off the data folder: two would write one change log and serve different registries.
 fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("lock");
-    let file = File::create(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    let file = File::create(&path).with_context(|| {
+        format!(
+            "{} cannot be made; run `wardwatch-collector init` first if the folder is new",
+            path.display()
+        )
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {

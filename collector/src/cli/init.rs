@@ -37,8 +37,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes what is missing below the data folder; returns whether the keys were made now.
-pub(super) fn prepare(config: &Config) -> Result<bool> {
+/// Makes what is missing below the data folder.
+pub(super) fn prepare(config: &Config) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -47,11 +47,10 @@ pub(super) fn prepare(config: &Config) -> Result<bool> {
         .with_context(|| format!("the data folder {} cannot be made", config.data_dir.display()))?;
     admin::ensure_token(&config.data_dir)?;
     let keys = service::authority_dir(&config.data_dir);
-    if keys.exists() {
-        return Ok(false);
+    if !keys.exists() {
+        Authority::create(&keys, clock::now())?;
     }
-    Authority::create(&keys, clock::now())?;
-    Ok(true)
+    Ok(())
 }
 
 fn write_config(file: &Path, config: &Config) -> Result<()> {
