@@ -19,7 +19,7 @@ use crate::severity::Severity;
 use crate::text::Text;
 
 pub use silence::{Patience, Silence, is_silent};
-pub use when::{FileWhen, SightingState, VerdictState, When};
+pub use when::{FileWhen, SightingState, UpgradeState, VerdictState, When};
 
 /// The rules in their order, and the silence thresholds.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::file::Sighting;
 use crate::ids::{CheckId, PolicyId};
 use crate::path::EndpointPath;
+use crate::release::{UpgradeOutcome, Version};
 use crate::time::UnixMillis;
 use crate::verdict::{Evidence, Verdict};
 
@@ -29,6 +30,13 @@ pub enum Finding {
     Silent { since: UnixMillis },
     /// The endpoint is heard again.
     Heard,
+    /// The agent was asked to become another version, and this came of it.
+    Upgrade {
+        /// `None` where nobody could say.
+        version: Option<Version>,
+        #[serde(flatten)]
+        outcome: UpgradeOutcome,
+    },
 }
 
 /// Why an agent began a new stream.
@@ -57,6 +65,8 @@ impl Finding {
             Self::Fork { .. } => "fork".into(),
             Self::IdentityCloned => "cloned".into(),
             Self::Silent { .. } | Self::Heard => "silence".into(),
+            // Without the version: a later one that is well ends the matter.
+            Self::Upgrade { .. } => "upgrade".into(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::release::Target;
+
 /// Facts about an endpoint's hardware and system, as the host sensor read them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
@@ -18,6 +20,9 @@ pub struct HostFacts {
     /// Addresses with prefix length, as in `192.0.2.7/24`; loopback is left out.
     pub addresses: Vec<String>,
     pub agent_version: String,
+    /// What the agent was built for; `None` from agents that did not say it yet.
+    #[serde(default)]
+    pub target: Option<Target>,
     /// What the agent cannot do here and why, as in "not root: 12 files below /usr/sbin cannot be read".
     pub limits: Vec<String>,
 }

@@ -1,9 +1,14 @@
 //! Readings and observations: what the sensor is asked to read, and what it read. Nothing here judges.
 
+pub mod registry;
+
 use std::collections::BTreeMap;
 
+use crate::observation::registry::RegistrySeen;
 use crate::path::EndpointPath;
-use crate::policy::pattern::{InvalidPattern, LinePattern, PathPattern};
+use crate::policy::pattern::path::PathPattern;
+use crate::policy::pattern::{InvalidPattern, LinePattern};
+use crate::policy::registry::RegistrySource;
 
 /// One thing to read. Several probes may share one reading.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +23,8 @@ pub enum Reading {
         line: LinePattern,
     },
     Key(KeySource),
+    /// A value or a key in the registry of Windows.
+    Registry(RegistrySource),
     /// A kernel setting, as in `net.ipv4.ip_forward`.
     Sysctl {
         name: String,
@@ -89,6 +96,8 @@ pub enum Observation {
     Files(Vec<FileSeen>),
     Lines(Vec<LinesSeen>),
     Key(KeySeen),
+    /// One for each person and view that was asked for.
+    Registry(Vec<RegistrySeen>),
     /// `None`: this kernel has no such setting.
     Sysctl(Option<String>),
     Mounts(Vec<Mount>),
@@ -103,6 +112,13 @@ pub enum Observation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSeen {
     pub path: EndpointPath,
+    /// `Err` where the system has no such permissions.
+    pub permissions: Result<Permissions, Unreadable>,
+}
+
+/// Mode and owner as Unix keeps them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permissions {
     /// Permission bits, `0o7777`.
     pub mode: u32,
     pub uid: u32,
@@ -141,7 +157,7 @@ pub struct Mount {
     pub options: Vec<String>,
 }
 
-/// How a service stands, by what its init system's files show.
+/// How a service stands, by what its init system's files or the service manager of Windows show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceSeen {
     /// Where it was found, as in `/etc/systemd/system/ssh.service`.
@@ -149,8 +165,25 @@ pub struct ServiceSeen {
     pub installed: bool,
     pub enabled: bool,
     pub masked: bool,
+    /// What its system calls the way it starts, as in `manual`, where that is another word.
+    pub start_type: Option<&'static str>,
     /// `Err` where the init system keeps no record of it that can be read.
     pub active: Result<bool, Unreadable>,
+}
+
+impl ServiceSeen {
+    /// A service that is not there.
+    #[must_use]
+    pub const fn absent() -> Self {
+        Self {
+            at: None,
+            installed: false,
+            enabled: false,
+            masked: false,
+            start_type: None,
+            active: Ok(false),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::ids::{EndpointKind, PolicyId};
 use crate::parse::fields::Fields;
 use crate::policy::Policy;
+use crate::system::System;
 
 /// The largest policy file that is accepted, in bytes.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -42,16 +43,26 @@ fn read(text: &str, errors: &mut Errors<'_>) -> Option<Policy> {
     for error in syntax {
         errors.add_syntax(&error);
     }
-    let fields =
-        Fields::of_table(table.get_ref(), 0..0, "a policy", &["id", "kinds", "title", "check"], errors);
+    let fields = Fields::of_table(
+        table.get_ref(),
+        0..0,
+        "a policy",
+        &["id", "kinds", "system", "title", "check"],
+        errors,
+    );
     let id = fields.parsed::<PolicyId>("id", errors);
     let kinds = fields.parsed_list::<EndpointKind>("kinds", errors);
+    let system = match fields.get("system") {
+        Some(_) => fields.parsed::<System>("system", errors).map(Some),
+        None => Some(None),
+    };
     let title = fields.text("title", errors);
     let checks = check::checks(&fields, errors);
     Some(Policy {
         id: id?,
         version: Digest::of(text.as_bytes()),
         kinds: kinds?,
+        system: system?,
         title: title?,
         checks: checks?,
     })

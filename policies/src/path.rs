@@ -7,9 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A path on an endpoint, as the bytes its system gave (on Windows: WTF-8).
 ///
+/// One that begins with a drive, as in `C:\`, is a Windows path: its parts stand between backslashes and are
+/// compared without regard to the case of ASCII letters. In all others a backslash is a letter like any other.
+///
 /// The text form is lossless: valid UTF-8 stands as it is, apart from control characters, those that turn the
-/// direction of writing, backslash-x sequences and bytes that are not UTF-8, which stand as `\xNN` (a backslash
-/// before an `x` is `\x5c`).
+/// direction of writing, and bytes that are not UTF-8, which stand as `\xNN`; and so does a backslash before an `x`
+/// (`\x5c`). In a Windows path, where every other backslash would be one of those, a slash begins such a sequence:
+/// `/xNN`. No Windows name contains one.
 /// Serialises as text in human-readable formats and as a byte string in binary ones.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointPath(Vec<u8>);
@@ -33,17 +37,71 @@ impl EndpointPath {
         &self.0
     }
 
-    /// The bytes after the last `/`.
+    /// The last part.
     #[must_use]
     pub fn file_name(&self) -> &[u8] {
-        self.0.rsplit(|b| *b == b'/').next().unwrap_or(&self.0)
+        let separator = Dialect::of(&self.0).separator();
+        self.0.rsplit(|b| *b == separator).next().unwrap_or(&self.0)
+    }
+
+    /// Whether the last part is `name`.
+    #[must_use]
+    pub fn is_named(&self, name: &[u8]) -> bool {
+        Dialect::of(&self.0).equal(self.file_name(), name)
+    }
+
+    /// Whether the system of this path takes the other for the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Dialect::of(&self.0).equal(&self.0, &other.0)
     }
 
     /// Whether this path is `directory` or lies below it.
     #[must_use]
     pub fn is_within(&self, directory: &[u8]) -> bool {
-        let directory = directory.strip_suffix(b"/").unwrap_or(directory);
-        self.0.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        let dialect = Dialect::of(&self.0);
+        let directory = directory.strip_suffix(&[dialect.separator()]).unwrap_or(directory);
+        self.0.split_at_checked(directory.len()).is_some_and(|(beginning, rest)| {
+            dialect.equal(beginning, directory) && rest.first().is_none_or(|b| *b == dialect.separator())
+        })
+    }
+}
+
+/// How a path is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Unix,
+    Windows,
+}
+
+impl Dialect {
+    const fn of(path: &[u8]) -> Self {
+        match path {
+            [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic() => Self::Windows,
+            _ => Self::Unix,
+        }
+    }
+
+    const fn separator(self) -> u8 {
+        match self {
+            Self::Unix => b'/',
+            Self::Windows => b'\\',
+        }
+    }
+
+    /// Begins the sequence for a byte that does not stand as it is.
+    const fn escape(self) -> char {
+        match self {
+            Self::Unix => '\\',
+            Self::Windows => '/',
+        }
+    }
+
+    fn equal(self, one: &[u8], other: &[u8]) -> bool {
+        match self {
+            Self::Unix => one == other,
+            Self::Windows => one.eq_ignore_ascii_case(other),
+        }
     }
 }
 
@@ -56,20 +114,30 @@ pub struct InvalidPath {
 
 impl fmt::Display for EndpointPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
+        let escape = Dialect::of(&self.0).escape();
+        let mut rest = self.0.as_slice();
+        // A sequence after the colon would make the text look like that of a Windows path.
+        if escape == '\\'
+            && let [drive, b':', ..] = rest
+            && drive.is_ascii_alphabetic()
+        {
+            write!(f, "\\x{drive:02x}")?;
+            rest = &rest[1..];
+        }
+        for chunk in rest.utf8_chunks() {
             let mut chars = chunk.valid().chars().peekable();
             while let Some(c) = chars.next() {
-                if c.is_control() || turns_direction(c) || (c == '\\' && chars.peek() == Some(&'x')) {
+                if c.is_control() || turns_direction(c) || (c == escape && chars.peek() == Some(&'x')) {
                     let mut buffer = [0; 4];
                     for byte in c.encode_utf8(&mut buffer).bytes() {
-                        write!(f, "\\x{byte:02x}")?;
+                        write!(f, "{escape}x{byte:02x}")?;
                     }
                 } else {
                     write!(f, "{c}")?;
                 }
             }
             for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
+                write!(f, "{escape}x{byte:02x}")?;
             }
         }
         Ok(())
@@ -93,10 +161,13 @@ impl FromStr for EndpointPath {
     fn from_str(text: &str) -> Result<Self, InvalidPath> {
         let mut bytes = Vec::with_capacity(text.len());
         let mut rest = text.as_bytes();
+        let escape = Dialect::of(rest).escape();
         while let [first, after @ ..] = rest {
             match after {
                 [b'x', high, low, after @ ..]
-                    if *first == b'\\' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+                    if char::from(*first) == escape
+                        && high.is_ascii_hexdigit()
+                        && low.is_ascii_hexdigit() =>
                 {
                     let nibble = |digit: u8| (digit as char).to_digit(16).unwrap_or(0) as u8;
                     bytes.push(nibble(*high) << 4 | nibble(*low));
@@ -163,6 +234,35 @@ mod tests {
             let path = EndpointPath::from_bytes(bytes).unwrap();
             prop_assert_eq!(path.to_string().parse(), Ok(path));
         }
+    }
+
+    proptest! {
+        #[test]
+        fn text_of_a_path_with_a_drive_is_lossless(rest in proptest::collection::vec(any::<u8>(), 0..60)) {
+            for drive in [&b"C:\\"[..], b"C:", b"/C:\\"] {
+                let path = EndpointPath::from_bytes([drive, &rest].concat()).unwrap();
+                prop_assert_eq!(path.to_string().parse(), Ok(path));
+            }
+        }
+    }
+
+    #[test]
+    fn windows_paths_are_read_with_backslashes_and_without_regard_to_case() {
+        let path: EndpointPath = r"C:\Windows\System32\xcopy.exe".parse().unwrap();
+        assert_eq!(path.to_string(), r"C:\Windows\System32\xcopy.exe");
+        assert_eq!(path.file_name(), b"xcopy.exe");
+        assert!(path.is_named(b"XCopy.exe") && !path.is_named(b"copy.exe"));
+        assert!(path.is_within(br"c:\windows") && path.is_within(br"C:\") && !path.is_within(br"C:\Win"));
+        assert!(path.is_same(&r"c:\WINDOWS\system32\xcopy.exe".parse().unwrap()));
+        let half = EndpointPath::from_bytes(*b"C:\\\xed\xa0\x80.exe").unwrap();
+        assert_eq!(half.to_string(), r"C:\/xed/xa0/x80.exe");
+    }
+
+    #[test]
+    fn elsewhere_a_backslash_is_a_letter_and_case_counts() {
+        let path: EndpointPath = r"/opt/a\b".parse().unwrap();
+        assert_eq!(path.file_name(), br"a\b");
+        assert!(!path.is_within(b"/OPT") && !path.is_named(br"A\b"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod pattern;
 pub mod probe;
+pub mod registry;
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,7 @@ use crate::ids::{CheckId, EndpointKind, PolicyId};
 use crate::observation::Reading;
 use crate::policy::probe::Probe;
 use crate::severity::Severity;
+use crate::system::System;
 use crate::text::Text;
 
 /// One policy file, parsed and valid.
@@ -24,6 +26,8 @@ pub struct Policy {
     pub version: Digest,
     /// The kinds of endpoint it is written for.
     pub kinds: Vec<EndpointKind>,
+    /// The system it is written for; `None`: any.
+    pub system: Option<System>,
     pub title: Text,
     pub checks: Vec<Check>,
 }

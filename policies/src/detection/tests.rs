@@ -2,6 +2,7 @@ use super::*;
 use crate::digest::Digest;
 use crate::file::{FileKind, FileState, Sighting};
 use crate::finding::StreamReason;
+use crate::release::UpgradeOutcome;
 use crate::time::UnixMillis;
 use crate::verdict::Verdict;
 
@@ -54,9 +55,12 @@ fn every_shipped_rule_speaks_both_languages() {
 
 #[test]
 fn an_overwritten_system_executable_is_an_incident() {
-    for path in
-        ["/usr/bin/ls", "/usr/sbin/sshd", "/opt/nvr/bin/recorder", "/usr/lib/x86_64-linux-gnu/libc.so.6"]
-    {
+    for path in [
+        "/usr/bin/ls",
+        "/opt/nvr/bin/recorder",
+        "/usr/lib/x86_64-linux-gnu/libc.so.6",
+        r"C:\WINDOWS\system32\lsass.exe",
+    ] {
         let rule = rule_for(&file(path, elf("a"), elf("b"))).unwrap();
         assert_eq!(rule.id.as_str(), "system-executable-changed", "{path}");
         assert_eq!(rule.group().map(Group::as_str), Some("integrity"));
@@ -130,15 +134,33 @@ fn what_no_rule_matches_raises_nothing() {
 }
 
 #[test]
-fn only_a_pass_and_being_heard_close() {
+fn only_what_is_well_again_closes() {
     let closing: Vec<_> =
         city().rules.iter().filter(|rule| matches!(rule.then, Then::Close { .. })).collect();
     assert_eq!(
         closing.iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>(),
-        ["check-passed", "heard-again"]
+        ["check-passed", "heard-again", "upgrade-healthy"]
     );
     assert_eq!(id_for(&check(Some(Verdict::Fail), Verdict::Pass)), Some("check-passed"));
     assert_eq!(id_for(&Finding::Heard), Some("heard-again"));
+    assert_eq!(id_for(&upgrade(UpgradeOutcome::Healthy)), Some("upgrade-healthy"));
+}
+
+fn upgrade(outcome: UpgradeOutcome) -> Finding {
+    Finding::Upgrade { version: "0.2.0".parse().ok(), outcome }
+}
+
+#[test]
+fn an_upgrade_that_came_to_nothing_is_an_alert() {
+    let reason = || "the probe failed".to_owned();
+    let returned = upgrade(UpgradeOutcome::Returned { reason: reason() });
+    assert_eq!(id_for(&returned), Some("upgrade-returned"));
+    let refused = upgrade(UpgradeOutcome::Refused { reason: reason() });
+    assert_eq!(id_for(&refused), Some("upgrade-refused"));
+    assert_eq!(returned.fingerprint(), upgrade(UpgradeOutcome::Healthy).fingerprint());
+    for nothing_failed in [UpgradeOutcome::NotAllowed, UpgradeOutcome::Withdrawn] {
+        assert_eq!(id_for(&upgrade(nothing_failed)), None);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::file::{FileKind, FileState, Sighting};
 use crate::finding::{Finding, StreamReason};
 use crate::ids::{CheckId, EndpointKind, PolicyId};
 use crate::path::EndpointPath;
+use crate::release::UpgradeOutcome;
 use crate::severity::Severity;
 use crate::verdict::Verdict;
 
@@ -39,6 +40,10 @@ pub enum When {
         endpoint: Vec<EndpointKind>,
     },
     Heard,
+    Upgrade {
+        #[serde(default)]
+        outcome: Vec<UpgradeState>,
+    },
 }
 
 /// What must hold of a file finding.
@@ -84,6 +89,16 @@ pub enum VerdictState {
     None,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpgradeState {
+    Healthy,
+    Returned,
+    Refused,
+    NotAllowed,
+    Withdrawn,
+}
+
 impl When {
     pub(super) fn matches(&self, subject: Subject<'_>) -> bool {
         match (self, subject.finding) {
@@ -103,6 +118,9 @@ impl When {
                 asks(reason, its_reason)
             }
             (Self::Silent { endpoint }, Finding::Silent { .. }) => asks(endpoint, &subject.kind),
+            (Self::Upgrade { outcome }, Finding::Upgrade { outcome: its_outcome, .. }) => {
+                asks(outcome, &UpgradeState::of(its_outcome))
+            }
             (Self::Blind, Finding::Blind { .. })
             | (Self::Fork, Finding::Fork { .. })
             | (Self::IdentityCloned, Finding::IdentityCloned)
@@ -119,10 +137,10 @@ impl FileWhen {
             (Some(old), Some(new)) => Some(old.digest != new.digest),
             _ => None,
         };
-        let name_matches = |name: &String| name.as_bytes() == path.file_name();
+        let name_matches = |name: &String| path.is_named(name.as_bytes());
         (self.path_within.is_empty()
             || self.path_within.iter().any(|folder| path.is_within(folder.as_bytes())))
-            && asks(&self.path_is, path)
+            && (self.path_is.is_empty() || self.path_is.iter().any(|wanted| path.is_same(wanted)))
             && (self.file_name.is_empty() || self.file_name.iter().any(name_matches))
             && asks(&self.old, &SightingState::of(old))
             && asks(&self.new, &SightingState::of(new))
@@ -149,6 +167,18 @@ impl SightingState {
             Sighting::Present(_) => Self::Present,
             Sighting::Unreadable(_) => Self::Unreadable,
             Sighting::Absent => Self::Absent,
+        }
+    }
+}
+
+impl UpgradeState {
+    const fn of(outcome: &UpgradeOutcome) -> Self {
+        match outcome {
+            UpgradeOutcome::Healthy => Self::Healthy,
+            UpgradeOutcome::Returned { .. } => Self::Returned,
+            UpgradeOutcome::Refused { .. } => Self::Refused,
+            UpgradeOutcome::NotAllowed => Self::NotAllowed,
+            UpgradeOutcome::Withdrawn => Self::Withdrawn,
         }
     }
 }

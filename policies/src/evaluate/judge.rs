@@ -2,6 +2,7 @@
 
 mod accounts;
 mod files;
+mod registry;
 
 use std::collections::BTreeSet;
 
@@ -35,16 +36,19 @@ fn answer(probe: &Probe, observation: &Observation) -> Result<Answer, Unreadable
     Ok(match (probe, observation) {
         (Probe::File { path }, Observation::Files(seen)) => files::exists(path, seen),
         (Probe::Mode { path, no_more_than, if_absent }, Observation::Files(seen)) => {
-            files::mode(path, *no_more_than, *if_absent, seen)
+            files::mode(path, *no_more_than, *if_absent, seen)?
         }
         (Probe::Owner { path, owner, if_absent }, Observation::Files(seen)) => {
-            files::owner(path, owner, *if_absent, seen)
+            files::owner(path, owner, *if_absent, seen)?
         }
         (Probe::Content { path, line, if_absent }, Observation::Lines(seen)) => {
             files::content(path, line, *if_absent, seen)
         }
         (Probe::Key { source, expected, default }, Observation::Key(seen)) => {
             key(source, expected, default.as_deref(), seen)?
+        }
+        (Probe::Registry { source, expected }, Observation::Registry(seen)) => {
+            registry::registry(source, expected, seen)?
         }
         (Probe::Sysctl { name, expected }, Observation::Sysctl(value)) => {
             sysctl(name, expected, value.as_deref())?
@@ -103,6 +107,7 @@ fn subject(probe: &Probe) -> String {
         | Probe::Owner { path, .. }
         | Probe::Content { path, .. } => path.as_str().to_owned(),
         Probe::Key { source, .. } => key_subject(source),
+        Probe::Registry { source, .. } => source.to_string(),
         Probe::Sysctl { name, .. } => format!("sysctl {name}"),
         Probe::Mount { point, .. } => format!("mount {point}"),
         Probe::Package { name } => format!("package {name}"),
@@ -192,7 +197,11 @@ fn service(name: &str, is: ServiceState, seen: &ServiceSeen) -> Result<Answer, U
         (ServiceState::Active, Ok(false)) => ", not active",
         _ => "",
     };
-    let at = seen.at.as_ref().map_or_else(String::new, |path| format!(" ({path})"));
+    let at = match (&seen.start_type, &seen.at) {
+        (Some(start_type), _) => format!(" (start type {start_type})"),
+        (None, Some(path)) => format!(" ({path})"),
+        (None, None) => String::new(),
+    };
     Ok(Answer {
         holds,
         subject: format!("service {name}"),

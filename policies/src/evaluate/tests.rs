@@ -1,3 +1,5 @@
+mod registry;
+
 use proptest::prelude::*;
 
 use super::*;

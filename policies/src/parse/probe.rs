@@ -1,17 +1,22 @@
 //! Reads the typed probes.
 
+mod registry;
+
 use super::Errors;
 use super::fields::{Fields, Value, integer, kind, list, string, suggestion};
 use crate::observation::{KeyFormat, KeySource, Protocol, ServiceState};
-use crate::policy::pattern::{LinePattern, PathPattern};
+use crate::policy::pattern::LinePattern;
+use crate::policy::pattern::path::PathPattern;
 use crate::policy::probe::{AccountRule, Comparison, IfAbsent, Owner, Probe};
+use crate::system::System;
 
-const PROBES: [&str; 12] = [
+const PROBES: [&str; 13] = [
     "file",
     "mode",
     "owner",
     "content",
     "key",
+    "registry",
     "sysctl",
     "mount",
     "package",
@@ -52,6 +57,7 @@ pub(super) fn probe(value: &Value<'_>, errors: &mut Errors<'_>) -> Option<Probe>
             Some(Probe::Content { path: path?, line: line?, if_absent: if_absent? })
         }
         "key" => key(value, errors),
+        "registry" => registry::registry(value, errors),
         "sysctl" => {
             let known = [&["probe", "name"][..], &OPERATORS].concat();
             let fields = open(&known, errors)?;
@@ -60,12 +66,12 @@ pub(super) fn probe(value: &Value<'_>, errors: &mut Errors<'_>) -> Option<Probe>
         }
         "mount" => {
             let fields = open(&["probe", "point", "options"], errors)?;
-            let point = path_at("point", &fields, errors);
+            let point = mount_point(&fields, errors);
             let options = match fields.get("options") {
                 Some(_) => fields.string_list("options", errors)?,
                 None => Vec::new(),
             };
-            Some(Probe::Mount { point: point?.as_str().to_owned(), options })
+            Some(Probe::Mount { point: point?, options })
         }
         "package" => Some(Probe::Package { name: plain_name(&open(&["probe", "name"], errors)?, errors)? }),
         "process" => Some(Probe::Process { name: plain_name(&open(&["probe", "name"], errors)?, errors)? }),
@@ -228,10 +234,26 @@ fn path_at(key: &str, fields: &Fields<'_, '_>, errors: &mut Errors<'_>) -> Optio
     path_value(key, value, errors)
 }
 
+fn mount_point(fields: &Fields<'_, '_>, errors: &mut Errors<'_>) -> Option<String> {
+    let point = path_at("point", fields, errors)?;
+    if point.system() == System::Linux {
+        return Some(point.as_str().to_owned());
+    }
+    let at = fields.get("point").map_or(fields.span(), toml::Spanned::span);
+    errors.add(at, "a mount point begins with `/`", "write it as in `/tmp`");
+    None
+}
+
 fn path_value(key: &str, value: &Value<'_>, errors: &mut Errors<'_>) -> Option<PathPattern> {
     let text = string(key, value, errors)?;
     PathPattern::parse(text)
-        .map_err(|error| errors.add(value.span(), error.to_string(), "write it as in `/etc/ssh/sshd_config`"))
+        .map_err(|error| {
+            errors.add(
+                value.span(),
+                error.to_string(),
+                r"write it as in `/etc/ssh/sshd_config` or 'C:\Windows\System32'",
+            )
+        })
         .ok()
 }
 

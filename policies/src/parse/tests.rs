@@ -27,7 +27,7 @@ fn a_policy_with_every_probe_is_read() {
     let policy =
         parse("p.toml", &with_condition(include_str!("every_probe.txt"))).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(policy.checks.len(), 1);
-    assert_eq!(policy.needs().len(), 12);
+    assert_eq!(policy.needs().len(), 21);
 }
 
 #[test]
@@ -77,6 +77,50 @@ condition = { all = [
 }
 
 #[test]
+fn a_registry_probe_that_asks_amiss_is_told_what_was_meant() {
+    let probes = [
+        r#"key = 'HKCU\Software\A', value = "B", type = "dword", eq = 1"#,
+        r#"key = 'SOFTWARE\A', value = "B", type = "dword", eq = 1"#,
+        r#"key = 'HKLM\A\', value = "B", type = "dword", eq = 1"#,
+        r#"key = ['HKLM\A', 'HKLM\*\B'], value = "B", type = "dword", eq = 1"#,
+        r#"key = 'HKLM\A'"#,
+        r#"key = 'HKLM\A', value = "B""#,
+        r#"key = 'HKLM\A', eq = 1"#,
+        r#"key = 'HKLM\A', value = "B", eq = 1"#,
+        r#"key = 'HKLM\A', value = "B", type = "dwrod", eq = 1"#,
+        r#"key = 'HKLM\A', value = "B", type = "dword", eq = "1""#,
+        r#"key = 'HKLM\A', value = "B", type = "dword", default = "0", eq = 1"#,
+        r#"key = 'HKLM\A', value = "B", type = "string", one_of = ["0", 1]"#,
+        r#"key = 'HKLM\A', value = "B", type = "qword", matches = '^1$'"#,
+        r#"key = 'HKLM\A', value = "B", type = "multi-string", ge = 1"#,
+        r#"key = 'HKLM\A', value = "B", type = "multi-string", ne = "a""#,
+        r#"key = 'HKLM\A', value = "B", type = "binary", eq = "0f1""#,
+        r#"key = 'HKLM\A', value = "B", view = 32, type = "dword", eq = 1"#,
+        r#"key = 'HKLM\A', value = "B", view = "16", type = "dword", eq = 1"#,
+        r#"key = 'HKLM\A', value = "B", is = "absent", eq = 1"#,
+        r#"key = 'HKLM\A', value = "B", is = "gone""#,
+        r#"key = 'HKLM\A', value = "DefaultPassword", type = "string", eq = "x""#,
+        r#"key = 'HKLM\A', value = "B", type = "dword", eq = 1, mode = 0o644"#,
+    ];
+    let lines: String =
+        probes.iter().map(|keys| format!("  {{ probe = \"registry\", {keys} }},\n")).collect();
+    insta::assert_snapshot!(mistakes(&with_condition(&format!("{{ all = [\n{lines}] }}"))));
+}
+
+#[test]
+fn a_system_and_paths_of_it_are_checked() {
+    let text = with_condition(
+        r#"{ all = [
+  { probe = "file", path = 'C:\Windows\..\x' },
+  { probe = "file", path = '%TEMP%\x' },
+  { probe = "mount", point = 'C:\Windows' },
+] }"#,
+    )
+    .replace("kinds = [\"server\"]", "kinds = [\"server\"]\nsystem = \"win\"");
+    insta::assert_snapshot!(mistakes(&text));
+}
+
+#[test]
 fn text_that_is_no_toml_is_reported_with_its_place() {
     insta::assert_snapshot!(mistakes("id = \"p\"\nkinds = [\"server\"\ntitle = { vi = \"Ô\" en = \"x\" }\n"));
 }
@@ -100,6 +144,15 @@ fn the_example_of_the_reference_is_a_policy() {
     let example = reference.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let policy = parse("example.toml", example).unwrap_or_else(|defects| panic!("{defects}"));
     assert_eq!(policy.id.as_str(), "ward-desk");
+}
+
+#[test]
+fn the_example_of_the_registry_is_a_condition() {
+    let reference = include_str!("../../../docs/policies.md");
+    let (_, registry) = reference.split_once("**Registry**").unwrap();
+    let example = registry.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let condition = example.strip_prefix("condition = ").unwrap();
+    parse("example.toml", &with_condition(condition)).unwrap_or_else(|defects| panic!("{defects}"));
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::observation::{KeySource, Protocol, Reading, ServiceState};
-use crate::policy::pattern::{InvalidPattern, LinePattern, PathPattern};
+use crate::policy::pattern::path::PathPattern;
+use crate::policy::pattern::{InvalidPattern, LinePattern};
+use crate::policy::registry::{RegistrySource, ValueType};
 
 /// One question with the answer it expects. The sensor is asked by [`Probe::reading`] only, so it cannot judge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,11 @@ pub enum Probe {
         source: KeySource,
         expected: Comparison,
         default: Option<String>,
+    },
+    /// A value or a key in the registry of Windows.
+    Registry {
+        source: RegistrySource,
+        expected: InRegistry,
     },
     Sysctl {
         name: String,
@@ -79,6 +86,19 @@ pub struct Owner {
     pub groups: Vec<String>,
 }
 
+/// What is expected of a place in the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InRegistry {
+    Present,
+    Absent,
+    /// A value of this type that compares; `default` is what Windows takes where it is absent.
+    Value {
+        value_type: ValueType,
+        expected: Comparison,
+        default: Option<String>,
+    },
+}
+
 /// How a value is compared. Numeric comparisons take a value that is no number as a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Comparison {
@@ -117,6 +137,7 @@ impl Probe {
             }
             Self::Content { path, line, .. } => Reading::Lines { path: path.clone(), line: line.clone() },
             Self::Key { source, .. } => Reading::Key(source.clone()),
+            Self::Registry { source, .. } => Reading::Registry(source.clone()),
             Self::Sysctl { name, .. } => Reading::Sysctl { name: name.clone() },
             Self::Mount { .. } => Reading::Mounts,
             Self::Package { name } => Reading::Package { name: name.clone() },
@@ -139,14 +160,15 @@ impl Comparison {
     /// As [`LinePattern::matcher`].
     pub fn holds(&self, found: &str) -> Result<bool, InvalidPattern> {
         let found = found.trim();
-        let number = || found.parse::<i64>().ok();
+        // Wider than a limit: the registry has numbers of 64 bits without a sign.
+        let number = || found.parse::<i128>().ok();
         Ok(match self {
             Self::Eq(value) => found.eq_ignore_ascii_case(value),
             Self::Ne(value) => !found.eq_ignore_ascii_case(value),
-            Self::Lt(limit) => number().is_some_and(|number| number < *limit),
-            Self::Le(limit) => number().is_some_and(|number| number <= *limit),
-            Self::Gt(limit) => number().is_some_and(|number| number > *limit),
-            Self::Ge(limit) => number().is_some_and(|number| number >= *limit),
+            Self::Lt(limit) => number().is_some_and(|number| number < i128::from(*limit)),
+            Self::Le(limit) => number().is_some_and(|number| number <= i128::from(*limit)),
+            Self::Gt(limit) => number().is_some_and(|number| number > i128::from(*limit)),
+            Self::Ge(limit) => number().is_some_and(|number| number >= i128::from(*limit)),
             Self::OneOf(values) => values.iter().any(|value| found.eq_ignore_ascii_case(value)),
             Self::Matches(pattern) => pattern.matcher()?.is_match(found),
         })

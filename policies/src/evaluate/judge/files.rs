@@ -2,8 +2,9 @@
 
 use super::super::evidence::list;
 use super::Answer;
-use crate::observation::{FileSeen, LinesSeen};
-use crate::policy::pattern::{LinePattern, PathPattern};
+use crate::observation::{FileSeen, LinesSeen, Permissions, Unreadable};
+use crate::policy::pattern::LinePattern;
+use crate::policy::pattern::path::PathPattern;
 use crate::policy::probe::{IfAbsent, Owner};
 
 pub(super) fn exists(path: &PathPattern, seen: &[FileSeen]) -> Answer {
@@ -16,13 +17,23 @@ pub(super) fn exists(path: &PathPattern, seen: &[FileSeen]) -> Answer {
     Answer { holds: !seen.is_empty(), subject: path.as_str().into(), expected: "present".into(), found }
 }
 
-pub(super) fn mode(path: &PathPattern, no_more_than: u32, if_absent: IfAbsent, seen: &[FileSeen]) -> Answer {
+pub(super) fn mode(
+    path: &PathPattern,
+    no_more_than: u32,
+    if_absent: IfAbsent,
+    seen: &[FileSeen],
+) -> Result<Answer, Unreadable> {
     every(path, if_absent, seen, format!("mode {no_more_than:04o} or less"), |file| {
         (file.mode & !no_more_than == 0, format!("{:04o}", file.mode))
     })
 }
 
-pub(super) fn owner(path: &PathPattern, owner: &Owner, if_absent: IfAbsent, seen: &[FileSeen]) -> Answer {
+pub(super) fn owner(
+    path: &PathPattern,
+    owner: &Owner,
+    if_absent: IfAbsent,
+    seen: &[FileSeen],
+) -> Result<Answer, Unreadable> {
     let expected = match owner.groups.as_slice() {
         [] => format!("owned by uid {}", owner.uid),
         groups => format!("owned by uid {}, group {}", owner.uid, groups.join(" or ")),
@@ -40,12 +51,15 @@ fn every(
     if_absent: IfAbsent,
     seen: &[FileSeen],
     expected: String,
-    test: impl Fn(&FileSeen) -> (bool, String),
-) -> Answer {
+    test: impl Fn(&Permissions) -> (bool, String),
+) -> Result<Answer, Unreadable> {
     let describe = |file: &FileSeen, found: String| {
         if path.is_wild() { format!("{} is {found}", file.path) } else { found }
     };
-    let tested: Vec<_> = seen.iter().map(|file| (file, test(file))).collect();
+    let tested: Vec<_> = seen
+        .iter()
+        .map(|file| Ok((file, test(file.permissions.as_ref().map_err(Clone::clone)?))))
+        .collect::<Result<_, Unreadable>>()?;
     let bad: Vec<_> = tested
         .iter()
         .filter(|(_, (holds, _))| !holds)
@@ -58,7 +72,7 @@ fn every(
         (many, true) => format!("all {} files are so", many.len()),
     };
     let holds = if tested.is_empty() { if_absent == IfAbsent::Pass } else { bad.is_empty() };
-    Answer { holds, subject: path.as_str().into(), expected, found }
+    Ok(Answer { holds, subject: path.as_str().into(), expected, found })
 }
 
 pub(super) fn content(
