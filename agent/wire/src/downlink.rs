@@ -6,6 +6,7 @@ use wardwatch_policies::digest::Digest;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
 
+use crate::release::SealedRelease;
 use crate::report::{Nonce, StreamId};
 
 /// A place in one agent's downlink. Ordered by epoch, then by number.
@@ -65,28 +66,51 @@ pub struct Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CommandId(pub u64);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Look at all files again, trusting no cache.
     Rescan,
     /// Evaluate all policies again.
     Recheck,
+    /// Become this program.
+    Upgrade(SealedRelease),
 }
 
 impl Action {
-    pub const ALL: [Self; 2] = [Self::Rescan, Self::Recheck];
+    #[must_use]
+    pub const fn kind(&self) -> ActionKind {
+        match self {
+            Self::Rescan => ActionKind::Rescan,
+            Self::Recheck => ActionKind::Recheck,
+            Self::Upgrade(_) => ActionKind::Upgrade,
+        }
+    }
+}
+
+/// What kind of action it is: what an agent's settings allow, and what lists show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionKind {
+    Rescan,
+    Recheck,
+    Upgrade,
+}
+
+impl ActionKind {
+    pub const ALL: [Self; 3] = [Self::Rescan, Self::Recheck, Self::Upgrade];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rescan => "rescan",
             Self::Recheck => "recheck",
+            Self::Upgrade => "upgrade",
         }
     }
 
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }

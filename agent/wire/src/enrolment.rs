@@ -64,7 +64,7 @@ impl fmt::Debug for EnrolmentString {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidString {
     #[error(
-        "this is not an enrolment string: it begins with \"{PREFIX}\"; copy the whole line that `token create` printed"
+        "this is not an enrolment string, which begins with \"{PREFIX}\"; copy the whole line that `token create` printed"
     )]
     Prefix,
     #[error("the enrolment string is damaged or cut off; copy the whole line that `token create` printed")]

@@ -29,11 +29,23 @@ pub enum Kind {
     CollectorKey,
     /// An agent asks for a certificate.
     EnrolmentRequest,
+    /// The root key vouches for a release key.
+    ReleaseKey,
+    /// The release key vouches for a program.
+    Release,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] =
-        [Self::Report, Self::Heartbeat, Self::Ack, Self::Command, Self::CollectorKey, Self::EnrolmentRequest];
+    pub const ALL: [Self; 8] = [
+        Self::Report,
+        Self::Heartbeat,
+        Self::Ack,
+        Self::Command,
+        Self::CollectorKey,
+        Self::EnrolmentRequest,
+        Self::ReleaseKey,
+        Self::Release,
+    ];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -44,13 +56,15 @@ impl Kind {
             Self::Command => "command",
             Self::CollectorKey => "collector-key",
             Self::EnrolmentRequest => "enrolment-request",
+            Self::ReleaseKey => "release-key",
+            Self::Release => "release",
         }
     }
 
     const fn direction(self) -> &'static str {
         match self {
             Self::Report | Self::Heartbeat | Self::EnrolmentRequest => "up",
-            Self::Ack | Self::Command | Self::CollectorKey => "down",
+            Self::Ack | Self::Command | Self::CollectorKey | Self::ReleaseKey | Self::Release => "down",
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod downlink;
 pub mod enrolment;
 pub mod envelope;
+pub mod release;
 pub mod report;
 pub mod stream;
 pub mod topic;

@@ -9,10 +9,11 @@ use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::host::HostFacts;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::path::EndpointPath;
+use wardwatch_policies::release::{UpgradeOutcome, Version};
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_policies::verdict::PolicyResults;
 
-use crate::downlink::DownlinkPosition;
+use crate::downlink::CommandId;
 
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -120,6 +121,13 @@ pub enum Body {
     Stopping {
         reason: StopReason,
     },
+    /// What came of the command to become another version.
+    Upgrade {
+        command: CommandId,
+        /// `None` where the release could not be believed.
+        version: Option<Version>,
+        outcome: UpgradeOutcome,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +138,9 @@ pub enum StopReason {
     /// A person or the service manager stopped the agent alone.
     Service,
 }
+
+/// So many commands are sent to an agent before it has named them in a heartbeat.
+pub const MAX_COMMANDS: usize = 16;
 
 /// A sign of life with a nonce. Answered with an ack; never stored, never resent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +155,7 @@ pub struct Heartbeat {
     /// Reports in the outbox that no ack has covered.
     pub outbox_reports: u64,
     pub outbox_bytes: u64,
-    /// The highest position of the downlink that the agent has stored: what was sent up to it has arrived.
-    pub downlink: DownlinkPosition,
+    /// The newest commands that this process has taken, at most [`MAX_COMMANDS`]: only what is named here is known
+    /// to have arrived, since a broker may lose one message and deliver the next.
+    pub commands: Vec<CommandId>,
 }
