@@ -13,7 +13,7 @@ use wardwatch_policies::policy::Policy;
 use wardwatch_policies::shipped;
 use wardwatch_policies::verdict::Verdict;
 
-use crate::scan::Form;
+use crate::form::Form;
 use crate::sensor::settings;
 
 /// What a person asked for.
@@ -63,7 +63,7 @@ fn load(name: &str) -> Result<Policy> {
     }
     let path = Path::new(name);
     if !path.is_file() {
-        let shipped: Vec<_> = shipped::all().iter().map(|policy| policy.id.as_str()).collect();
+        let shipped: Vec<_> = shipped::names().collect();
         bail!(
             "there is no policy \"{name}\", so nothing was checked; give a file, or one of {}",
             shipped.join(", ")

@@ -2,168 +2,105 @@
 //!
 //! 0: done. 1: done, and what was asked about is bad. 2: usage. 3: it could not be done.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::{Context, Result, bail};
+use clap::{CommandFactory, FromArgMatches};
 use tracing_subscriber::filter::LevelFilter;
+use wardwatch_policies::release::Version;
 
 use crate::check;
 use crate::config::{self, Config};
-use crate::cycle;
 use crate::enrol;
+use crate::form::Form;
 use crate::platform;
 use crate::scan;
-use crate::state::{StateDir, StateError};
+use crate::service;
+use crate::state::StateDir;
 use crate::status;
+use crate::upgrade::handover;
+
+mod arguments;
+#[cfg(test)]
+mod tests;
+
+use arguments::{
+    CheckArgs, Cli, Command, EnrolArgs, InstallArgs, ScanArgs, StateArgs, StatusArgs, UninstallArgs,
+};
 
 const BAD: u8 = 1;
 const NOT_DONE: u8 = 3;
 
-/// Watches the files and settings of this machine and reports changes to its collector.
-#[derive(Parser)]
-#[command(name = "wardwatch-agent", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Make this machine known to its collector, with the string that `wardwatch-collector token create` printed.
-    Enrol(EnrolArgs),
-    /// Watch this machine and report to the collector until stopped.
-    Run(StateArgs),
-    /// Show how the agent of this machine is.
-    Status(StatusArgs),
-    /// Hash what can be run below some paths; keep a baseline or compare with one. Needs no collector.
-    Scan(ScanArgs),
-    /// Evaluate policies on this machine or below a mounted root. Needs no collector.
-    Check(CheckArgs),
-}
-
-#[derive(Args)]
-struct StateArgs {
-    /// Settings in TOML; without it /etc/wardwatch/agent.toml if that is there.
-    #[arg(long, value_name = "FILE", env = "WARDWATCH_CONFIG")]
-    config: Option<PathBuf>,
-    /// Where identity, keys and unsent reports are kept.
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct EnrolArgs {
-    /// A file that holds the enrolment string; removed once it has served. Without it the string is read
-    /// from standard input.
-    #[arg(long, value_name = "FILE")]
-    string_file: Option<PathBuf>,
-    #[command(flatten)]
-    state: StateArgs,
-}
-
-#[derive(Args)]
-struct StatusArgs {
-    #[command(flatten)]
-    state: StateArgs,
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
-}
-
-#[derive(Args)]
-struct ScanArgs {
-    /// Files or folders to look at.
-    #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
-    /// Keep what was found as a baseline.
-    #[arg(long, value_name = "FILE")]
-    save: Option<PathBuf>,
-    /// Compare with a kept baseline; only what changed is read again. Exit code 1 if anything changed.
-    #[arg(long, value_name = "FILE")]
-    baseline: Option<PathBuf>,
-    /// Hash all files, not only those that can be run.
-    #[arg(long)]
-    all_files: bool,
-    /// Do not hold back for the sake of other programs.
-    #[arg(long)]
-    full_speed: bool,
-    /// Threads that read files.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse_threads)]
-    threads: usize,
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
-}
-
-#[derive(Args)]
-struct CheckArgs {
-    /// Policy files, or names of shipped policies: office-pc-linux, camera-recorder.
-    #[arg(required = true, value_name = "POLICY")]
-    policies: Vec<String>,
-    /// The root of the system to look at. Exit code 1 if any check failed.
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    root: PathBuf,
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
-}
-
-fn parse_threads(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|threads| (1..=256).contains(threads))
-        .ok_or_else(|| "give a number from 1 to 256".to_owned())
-}
-
-/// Parses the arguments of this process and does what they ask for.
+/// The command line as data, for man pages and completions.
 #[must_use]
-pub fn run() -> ExitCode {
-    let cli = Cli::parse_from(std::env::args_os().collect::<Vec<OsString>>());
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Parses the arguments of this process and does what they ask for. `version` is the program's.
+#[must_use]
+pub fn run(version: &'static str) -> ExitCode {
+    let arguments = command().version(version).try_get_matches_from(std::env::args_os());
+    let cli = match arguments.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     start_log();
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");
     }
-    match dispatch(cli) {
+    match dispatch(cli, version) {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", in_full(&error));
             ExitCode::from(NOT_DONE)
         }
     }
 }
 
-fn dispatch(cli: Cli) -> Result<ExitCode> {
+/// The error with its causes, each said once: many a message has its cause in it already.
+fn in_full(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
+fn dispatch(cli: Cli, version: &str) -> Result<ExitCode> {
     match cli.command {
         Command::Enrol(args) => run_enrol(args),
         Command::Run(args) => {
             platform::keep_files_private();
-            let runtime = runtime()?;
-            let ended = runtime.block_on(cycle::run(args.resolve()?));
-            // Checks that hang on a file system must not keep the process alive.
-            runtime.shutdown_background();
-            ended.map(|()| ExitCode::SUCCESS)
+            let version = version.parse().context("this program was built with a version that is none")?;
+            let run = move |stop| run_agent(&args.state, version, stop);
+            if args.service { platform::under_service_manager(service::NAME, run) } else { run(None) }
         }
         Command::Status(args) => run_status(&args),
         Command::Scan(args) => run_scan(args),
         Command::Check(args) => run_check(args),
+        Command::Install(args) => run_install(args),
+        Command::Uninstall(args) => run_uninstall(args),
+        Command::TakeString { file } => enrol::take(&file).map(|()| ExitCode::SUCCESS),
     }
 }
 
 impl StateArgs {
     /// Reads all sources of settings.
     fn resolve(&self) -> Result<Config> {
-        let path = self.config.clone().unwrap_or_else(|| config::DEFAULT_FILE.into());
+        let path = self.config.clone().unwrap_or_else(platform::default_config_file);
+        let distrust = platform::distrust(&path).with_context(|| {
+            format!(
+                "the system does not say whose the settings {} are, so nothing was started",
+                path.display()
+            )
+        })?;
+        if let Some(reason) = distrust {
+            bail!("the settings {} are not obeyed, so nothing was started: {reason}", path.display());
+        }
         let file = match fs::read_to_string(&path) {
             Ok(text) => Some((path, text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.config.is_none() => None,
@@ -189,6 +126,27 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("the system gives no means to wait for events")
 }
 
+fn run_agent(args: &StateArgs, version: Version, stop: platform::Stop) -> Result<ExitCode> {
+    let runtime = runtime()?;
+    let config = args.resolve()?;
+    let ended = runtime.block_on(async {
+        let requested = platform::stop_requested()?;
+        let stop = async {
+            match stop {
+                None => requested.await,
+                Some(stop) => tokio::select! {
+                    reason = requested => reason,
+                    Ok(reason) = stop => reason,
+                },
+            }
+        };
+        handover::run(config, version, stop).await
+    });
+    // Checks that hang on a file system must not keep the process alive.
+    runtime.shutdown_background();
+    ended
+}
+
 fn run_enrol(args: EnrolArgs) -> Result<ExitCode> {
     platform::keep_files_private();
     let state = StateDir::new(args.state.resolve()?.state_dir);
@@ -205,13 +163,41 @@ fn run_enrol(args: EnrolArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn run_install(args: InstallArgs) -> Result<ExitCode> {
+    platform::keep_files_private();
+    let string = args.string_file.map(|path| match path.to_str() {
+        Some("-") => enrol::Source::StandardInput,
+        _ => enrol::Source::File(path),
+    });
+    let request = service::Request {
+        root: args.target.root,
+        init: args.target.init,
+        from: args.from,
+        places: service::Places {
+            program: args.program,
+            state_dir: args.state.state_dir,
+            config: args.state.config,
+        },
+    };
+    runtime()?.block_on(service::install(&request, string, args.target.dry_run, &mut io::stdout().lock()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_uninstall(args: UninstallArgs) -> Result<ExitCode> {
+    let request =
+        service::Request { root: args.target.root, init: args.target.init, ..service::Request::default() };
+    service::uninstall(&request, args.purge, args.target.dry_run, &mut io::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn run_status(args: &StatusArgs) -> Result<ExitCode> {
     let state = StateDir::new(args.state.resolve()?.state_dir);
     let status = status::load(&state.status())?;
-    let running = matches!(state.lock(), Err(StateError::Locked(_)));
+    let running = state.is_locked()?;
+    let service = service::standing();
     match args.output {
-        Output::Table => print(&status::table(&status, running))?,
-        Output::Json => print(&(status::json(&status, running)? + "\n"))?,
+        Form::Table => print(&status::table(&status, running, &service))?,
+        Form::Json => print(&(status::json(&status, running, &service)? + "\n"))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -231,7 +217,7 @@ fn start_log() {
     let level = std::env::var("WARDWATCH_LOG").ok().and_then(|text| text.parse().ok());
     tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(LevelFilter::INFO))
-        .with_writer(io::stderr)
+        .with_writer(platform::log_writer())
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
@@ -245,10 +231,7 @@ fn run_scan(args: ScanArgs) -> Result<ExitCode> {
         all_files: args.all_files,
         full_speed: args.full_speed,
         threads: args.threads,
-        form: match args.output {
-            Output::Table => scan::Form::Table,
-            Output::Json => scan::Form::Json,
-        },
+        form: args.output,
     };
     let outcome = until_stopped(move |stop| {
         let mut out = BufWriter::new(io::stdout().lock());
@@ -265,33 +248,29 @@ fn run_scan(args: ScanArgs) -> Result<ExitCode> {
 }
 
 fn run_check(args: CheckArgs) -> Result<ExitCode> {
-    let form = match args.output {
-        Output::Table => scan::Form::Table,
-        Output::Json => scan::Form::Json,
-    };
-    let request = check::Request { policies: args.policies, root: args.root, form };
+    let request = check::Request { policies: args.policies, root: args.root, form: args.output };
     Ok(match check::run(&request, &mut BufWriter::new(io::stdout().lock()))? {
         check::Outcome::NoneFailed => ExitCode::SUCCESS,
         check::Outcome::SomeFailed => ExitCode::from(BAD),
     })
 }
 
-/// Runs long work on a thread of its own and asks it to stop on Ctrl-C or SIGTERM.
+/// Runs long work on a thread of its own and asks it to stop when this process is asked to.
 fn until_stopped<T: Send + 'static>(
     work: impl FnOnce(&AtomicBool) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     runtime()?.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let requested = platform::stop_requested()?;
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
         let mut task = tokio::task::spawn_blocking(move || work(&flag));
-        loop {
-            tokio::select! {
-                done = &mut task => return done.context("the scan ended by a fault of its own")?,
-                _ = terminate.recv() => stop.store(true, Ordering::Relaxed),
-                _ = interrupt.recv() => stop.store(true, Ordering::Relaxed),
+        let done = tokio::select! {
+            done = &mut task => done,
+            _ = requested => {
+                stop.store(true, Ordering::Relaxed);
+                task.await
             }
-        }
+        };
+        done.context("the scan ended by a fault of its own")?
     })
 }

@@ -6,27 +6,36 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use wardwatch_wire::downlink::Action;
+use wardwatch_wire::downlink::ActionKind;
 
 use crate::platform;
 use crate::sensor::binaries::pace::Pace;
 
-/// Read if it is there and no other is named.
-pub const DEFAULT_FILE: &str = "/etc/wardwatch/agent.toml";
 const PREFIX: &str = "WARDWATCH_";
 
 /// Settings as they are used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub state_dir: PathBuf,
+    /// Where an agent that is not enrolled waits for its string.
+    pub enrolment_file: PathBuf,
     /// Between two signs of life.
     pub heartbeat: Duration,
     /// Between two evaluations of all policies.
     pub check_every: Duration,
     pub outbox_bytes: u64,
     /// What the collector may ask for.
-    pub allowed: Vec<Action>,
+    pub allowed: Vec<ActionKind>,
     pub files: FileSettings,
+    pub upgrade: UpgradeSettings,
+}
+
+/// How another version comes in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpgradeSettings {
+    /// How long a new program has, at each attempt, to show itself healthy.
+    pub trial: Duration,
+    pub bytes_per_second: u64,
 }
 
 /// Which files are looked at, and how.
@@ -47,12 +56,21 @@ pub struct FileSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct Layer {
     pub state_dir: Option<PathBuf>,
+    pub enrolment_file: Option<PathBuf>,
     pub heartbeat_seconds: Option<u64>,
     pub check_minutes: Option<u64>,
     pub outbox_mib: Option<u64>,
-    /// `rescan`, `recheck`.
+    /// `rescan`, `recheck`, `upgrade`.
     pub allow: Option<Vec<String>>,
     pub files: FilesLayer,
+    pub upgrade: UpgradeLayer,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpgradeLayer {
+    pub trial_seconds: Option<u64>,
+    pub kib_per_second: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -110,10 +128,11 @@ fn environment(variables: &BTreeMap<String, String>, problems: &mut Vec<String>)
             Ok(value) => *to = Some(value),
             Err(_) => problems.push(format!("{name}: \"{value}\" is not a number; give a whole number")),
         };
-        let paths = || value.split(':').filter(|part| !part.is_empty()).map(PathBuf::from).collect();
+        let paths = || std::env::split_paths(value).filter(|path| !path.as_os_str().is_empty()).collect();
         match setting {
             "STATE_DIR" => layer.state_dir = Some(value.into()),
-            "HEARTBEAT" => number(&mut layer.heartbeat_seconds),
+            "ENROLMENT_FILE" => layer.enrolment_file = Some(value.into()),
+            "HEARTBEAT_SECONDS" => number(&mut layer.heartbeat_seconds),
             "CHECK_MINUTES" => number(&mut layer.check_minutes),
             "OUTBOX_MIB" => number(&mut layer.outbox_mib),
             "ALLOW" => layer.allow = Some(value.split(',').map(|part| part.trim().to_owned()).collect()),
@@ -123,6 +142,8 @@ fn environment(variables: &BTreeMap<String, String>, problems: &mut Vec<String>)
             "FILES_MIB_PER_SECOND" => number(&mut layer.files.mib_per_second),
             "FILES_RESCAN_MINUTES" => number(&mut layer.files.rescan_minutes),
             "FILES_MAX_WATCHES" => number(&mut layer.files.max_watches),
+            "UPGRADE_TRIAL_SECONDS" => number(&mut layer.upgrade.trial_seconds),
+            "UPGRADE_KIB_PER_SECOND" => number(&mut layer.upgrade.kib_per_second),
             // Of other programs of the project.
             _ => {}
         }
@@ -134,6 +155,7 @@ impl Layer {
     fn over(self, below: Self) -> Self {
         Self {
             state_dir: self.state_dir.or(below.state_dir),
+            enrolment_file: self.enrolment_file.or(below.enrolment_file),
             heartbeat_seconds: self.heartbeat_seconds.or(below.heartbeat_seconds),
             check_minutes: self.check_minutes.or(below.check_minutes),
             outbox_mib: self.outbox_mib.or(below.outbox_mib),
@@ -145,6 +167,10 @@ impl Layer {
                 mib_per_second: self.files.mib_per_second.or(below.files.mib_per_second),
                 rescan_minutes: self.files.rescan_minutes.or(below.files.rescan_minutes),
                 max_watches: self.files.max_watches.or(below.files.max_watches),
+            },
+            upgrade: UpgradeLayer {
+                trial_seconds: self.upgrade.trial_seconds.or(below.upgrade.trial_seconds),
+                kib_per_second: self.upgrade.kib_per_second.or(below.upgrade.kib_per_second),
             },
         }
     }
@@ -165,25 +191,34 @@ impl Layer {
         let rescan_minutes =
             within("files.rescan_minutes", self.files.rescan_minutes, 6 * 60, 1, 30 * 24 * 60);
         let max_watches = within("files.max_watches", self.files.max_watches, 65_536, 0, 10_000_000);
-        let allow = self.allow.unwrap_or_else(|| vec!["rescan".into(), "recheck".into()]);
+        let trial_seconds = within("upgrade.trial_seconds", self.upgrade.trial_seconds, 600, 5, 24 * 60 * 60);
+        let kib_per_second = within("upgrade.kib_per_second", self.upgrade.kib_per_second, 512, 1, 1_000_000);
+        let allow = self
+            .allow
+            .unwrap_or_else(|| ActionKind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect());
         let mut allowed = Vec::new();
         for name in allow {
-            match Action::parse(&name) {
+            match ActionKind::parse(&name) {
                 Some(action) => allowed.push(action),
-                None => problems
-                    .push(format!("allow: \"{name}\" is not a command; give rescan, recheck or nothing")),
+                None => problems.push(format!(
+                    "allow: \"{name}\" is not a command; give rescan, recheck, upgrade or nothing"
+                )),
             }
         }
-        let default_roots = || platform::DEFAULT_ROOTS.iter().map(PathBuf::from).collect();
-        let roots: Vec<PathBuf> = self.files.roots.unwrap_or_else(default_roots);
-        let exclude = self.files.exclude.unwrap_or_default();
+        let roots: Vec<PathBuf> = self.files.roots.unwrap_or_else(platform::default_roots);
+        let exclude = self.files.exclude.unwrap_or_else(platform::default_excludes);
         for path in roots.iter().chain(&exclude) {
             if !path.is_absolute() {
-                problems.push(format!("files: {} is not a full path; begin it with /", path.display()));
+                problems.push(format!(
+                    "files: {} is not a full path; begin it with {}",
+                    path.display(),
+                    platform::FULL_PATH_BEGINS_WITH
+                ));
             }
         }
         Config {
             state_dir: self.state_dir.unwrap_or_else(platform::default_state_dir),
+            enrolment_file: self.enrolment_file.unwrap_or_else(platform::enrolment_file),
             heartbeat: Duration::from_secs(heartbeat),
             check_every: Duration::from_secs(check_minutes * 60),
             outbox_bytes: outbox_mib * 1024 * 1024,
@@ -199,13 +234,17 @@ impl Layer {
                 rescan: Duration::from_secs(rescan_minutes * 60),
                 max_watches: usize::try_from(max_watches).unwrap_or(usize::MAX),
             },
+            upgrade: UpgradeSettings {
+                trial: Duration::from_secs(trial_seconds),
+                bytes_per_second: kib_per_second * 1024,
+            },
         }
     }
 }
 
 /// The program itself and its settings: whoever changes these wants to blind it.
 fn own_files(config: Option<&Path>) -> Vec<PathBuf> {
-    let program = std::env::current_exe().ok();
+    let program = std::env::current_exe().and_then(|path| path.canonicalize()).ok();
     let config = config.and_then(|path| path.canonicalize().ok());
     program.into_iter().chain(config).collect()
 }
@@ -226,7 +265,11 @@ mod tests {
     fn flags_win_over_the_environment_and_that_over_the_file() {
         let mut sources = sources(
             "state_dir = \"/a\"\nheartbeat_seconds = 1\n[files]\nroots = [\"/x\"]\nmax_watches = 7",
-            &[("WARDWATCH_STATE_DIR", "/b"), ("WARDWATCH_HEARTBEAT", "2"), ("WARDWATCH_LOG", "debug")],
+            &[
+                ("WARDWATCH_STATE_DIR", "/b"),
+                ("WARDWATCH_HEARTBEAT_SECONDS", "2"),
+                ("WARDWATCH_LOG", "debug"),
+            ],
         );
         sources.flags.state_dir = Some("/c".into());
         let config = Config::resolve(sources).unwrap();
@@ -237,10 +280,31 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_has_the_same_name_in_the_environment() {
+        let file = "state_dir = \"/s\"\nenrolment_file = \"/e\"\nheartbeat_seconds = 1\ncheck_minutes = 2\n\
+            outbox_mib = 3\nallow = [\"rescan\"]\n[files]\nroots = [\"/r\"]\nexclude = [\"/x\"]\ncpu_percent = 4\n\
+            mib_per_second = 5\nrescan_minutes = 6\nmax_watches = 7\n[upgrade]\ntrial_seconds = 8\nkib_per_second = 9";
+        let layer: Layer = toml::from_str(file).unwrap();
+        assert!(!format!("{layer:?}").contains("None"), "a setting is missing here: {layer:?}");
+        let mut section = String::new();
+        let mut variables = BTreeMap::new();
+        for line in file.lines() {
+            match line.split_once(" = ") {
+                None => section = line.trim_matches(['[', ']']).to_owned() + "_",
+                Some((name, value)) => {
+                    let name = format!("{PREFIX}{section}{name}").to_uppercase();
+                    variables.insert(name, value.trim_matches(['[', ']', '"']).to_owned());
+                }
+            }
+        }
+        assert_eq!(environment(&variables, &mut Vec::new()), layer);
+    }
+
+    #[test]
     fn without_any_setting_the_programs_of_the_system_are_looked_at() {
         let config = Config::resolve(Sources::default()).unwrap();
         assert!(config.files.roots.contains(&"/usr/bin".into()));
-        assert_eq!(config.allowed, [Action::Rescan, Action::Recheck]);
+        assert_eq!(config.allowed, ActionKind::ALL);
         assert_eq!(config.files.always, [std::env::current_exe().unwrap()]);
     }
 
@@ -255,7 +319,7 @@ mod tests {
           WARDWATCH_OUTBOX_MIB: "much" is not a number; give a whole number
           heartbeat_seconds: 0 is out of range; give 1 to 3600
           files.cpu_percent: 200 is out of range; give 1 to 100
-          allow: "format" is not a command; give rescan, recheck or nothing
+          allow: "format" is not a command; give rescan, recheck, upgrade or nothing
           files: bin is not a full path; begin it with /
         "#);
     }

@@ -1,38 +1,46 @@
 //! The running agent: the one place where sensors, outbox and uplink are put together.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tokio::signal::unix::{SignalKind, signal};
+use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::host::HostFacts;
+use wardwatch_policies::release::Version;
 use wardwatch_policies::verdict::PolicyResults;
-use wardwatch_wire::downlink::Action;
+use wardwatch_wire::downlink::{Action, ActionKind};
 use wardwatch_wire::report::{Body, InstanceId, StopReason, StreamId};
 
-use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::outbox::{Outbox, OutboxError, Sealer};
+use crate::outbox::{Outbox, Sealer};
 use crate::platform;
 use crate::random;
-use crate::respond;
+use crate::respond::{self, NotRun};
 use crate::sensor::host;
 use crate::state::{Identity, Keys, StateDir};
 use crate::status::{self, Board};
 use crate::tls;
+use crate::upgrade::Program;
 use crate::uplink::{Event, LinkState, Uplink};
 
 mod checks;
 mod files;
+mod opening;
+mod recall;
 mod teller;
+mod upgrading;
+mod waiting;
 
 use files::{FilesThread, Order, Parts};
+use upgrading::Upgrading;
 
 const MARK_HOST: &str = "host";
 /// After verdicts could not be written down.
@@ -41,78 +49,57 @@ const HOST_EVERY: Duration = Duration::from_secs(3600);
 /// How long a stopping agent waits for its last reports to arrive.
 const FAREWELL: Duration = Duration::from_millis(1500);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How often a program on trial looks whether it was answered.
+const TRIAL_EVERY: Duration = Duration::from_secs(1);
 
-/// Runs the agent until it is told to stop.
+/// How a running agent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Stopped,
+    /// Another program is to take the place of this one, or this one of the installed.
+    Superseded,
+}
+
+/// Runs the agent until `stop` completes, with what the collector is told as the reason, or until another program
+/// is to take its place. Waits first where this machine is not enrolled.
 ///
 /// # Errors
-/// Not enrolled, another machine's state, another agent running, or a state folder that cannot be used.
-pub async fn run(config: Config) -> Result<()> {
+/// Another agent running, or a state folder that cannot be used.
+pub async fn run(config: Config, program: &Program, stop: impl Future<Output = StopReason>) -> Result<Ended> {
+    let mut stop = pin!(stop);
     let state = StateDir::new(config.state_dir.clone());
-    let identity = state.identity(&platform::machine())?;
-    let _lock = state.lock()?;
+    let Some((identity, _lock)) =
+        waiting::until_enrolled(&state, &config.enrolment_file, program.version, stop.as_mut()).await?
+    else {
+        return Ok(Ended::Stopped);
+    };
     let keys = state.keys()?;
     let clock = Clock::new();
     let sealer = Sealer { agent: identity.agent.clone(), key: keys.report.clone(), clock: clock.clone() };
-    let outbox = Arc::new(open_outbox(&state, sealer, config.outbox_bytes)?);
-    let cache = open_cache(&state, &outbox)?;
-    let board = Board::new(status::begin(identity.agent.clone(), identity.unit.clone(), identity.kind));
+    let outbox = Arc::new(opening::outbox(&state, sealer, config.outbox_bytes)?);
+    let cache = opening::cache(&state, &outbox)?;
+    let begun = status::begin(identity.agent.clone(), identity.unit.clone(), identity.kind, program.version);
+    let board = Board::new(begun);
+    let tls = Arc::new(tls::with_certificate(&identity.ca, &identity.chain, &keys.tls_pem, &clock)?);
+    let mut upgrading = Upgrading::begin(&state, &identity, program, Arc::clone(&tls), &config.upgrade);
+    if upgrading.is_trial() {
+        platform::end_with_parent();
+    }
+    upgrading.tell(&outbox);
+    let mut settings = config.files.clone();
+    settings.always.extend(upgrading.own_files());
     let parts = Parts {
-        settings: config.files.clone(),
+        settings,
         outbox: Arc::clone(&outbox),
         cache,
         clock: clock.clone(),
         board: board.clone(),
+        own: state.path().to_owned(),
     };
     let files = FilesThread::start(parts).context("the system gives no thread for the files")?;
-    Agent { config, identity, outbox, clock, board, files }.run(&state, &keys).await
-}
-
-/// The outbox, or a new one in its place if it cannot be read: the collector is told that reports were lost.
-fn open_outbox(state: &StateDir, sealer: Sealer, capacity_bytes: u64) -> Result<Outbox> {
-    let path = state.outbox();
-    let copy = Sealer { agent: sealer.agent.clone(), key: sealer.key.clone(), clock: sealer.clock.clone() };
-    match Outbox::open(&path, sealer, capacity_bytes) {
-        Ok(outbox) => return Ok(outbox),
-        Err(error @ OutboxError::Storage(_)) if !error.is_damage() => {
-            return Err(error).with_context(|| {
-                format!("{} cannot be opened; check the folder's owner and the free space", path.display())
-            });
-        }
-        Err(error) => tracing::error!("{error}; reports may be lost; a new stream begins"),
-    }
-    if path.exists() {
-        std::fs::rename(&path, path.with_extension("damaged"))
-            .context("the damaged outbox cannot be put aside")?;
-    }
-    let stream = StreamId(random::bytes()?);
-    Outbox::create(&path, stream, StreamReason::StateLost).context("no new outbox can be made")?;
-    Outbox::open(&path, copy, capacity_bytes).context("the new outbox cannot be opened")
-}
-
-/// The file cache of the outbox's stream. A cache of another stream is cleared: its files were not told in
-/// this one. If it was lost while the stream went on, a new stream tells everything again.
-fn open_cache(state: &StateDir, outbox: &Outbox) -> Result<Cache> {
-    let path = state.cache();
-    let known = path.exists();
-    let cache = match Cache::open(&path) {
-        Ok(cache) => cache,
-        Err(error) => {
-            tracing::error!("{error}; it is put aside");
-            std::fs::rename(&path, path.with_extension("damaged"))
-                .context("the damaged file cache cannot be put aside")?;
-            Cache::open(&path)?
-        }
-    };
-    if cache.is_of(outbox.stream())? {
-        return Ok(cache);
-    }
-    let told_nothing_yet = outbox.last_seq() <= 1;
-    if !told_nothing_yet {
-        tracing::warn!(known, "the file cache is not of this stream; a new stream begins");
-        outbox.restart(StreamId(random::bytes()?), StreamReason::StateLost)?;
-    }
-    cache.begin_stream(outbox.stream())?;
-    Ok(cache)
+    let version = program.version;
+    let agent = Agent { config, identity, outbox, clock, board, files, upgrading, version };
+    agent.run(&state, &keys, tls, stop.as_mut()).await
 }
 
 struct Agent {
@@ -122,15 +109,29 @@ struct Agent {
     clock: Clock,
     board: Board,
     files: FilesThread,
+    upgrading: Upgrading,
+    version: Version,
+}
+
+/// Why the agent leaves its loop.
+enum End {
+    Stop(StopReason),
+    /// Another program goes on.
+    Superseded,
 }
 
 impl Agent {
-    async fn run(mut self, state: &StateDir, keys: &Keys) -> Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    async fn run(
+        mut self,
+        state: &StateDir,
+        keys: &Keys,
+        tls: Arc<ClientConfig>,
+        stop: impl Future<Output = StopReason>,
+    ) -> Result<Ended> {
+        let mut stop = pin!(stop);
         let (events_in, mut events) = mpsc::channel(16);
         let (link_in, mut link) = watch::channel(LinkState::Connecting);
-        let uplink = self.uplink(keys, link_in, events_in)?;
+        let uplink = self.uplink(keys, tls, link_in, events_in)?;
         let uplink = tokio::spawn(uplink.run());
         let clock = self.clock.clone();
         let writer = tokio::spawn(self.board.clone().write_to(state.status(), move || clock.wall()));
@@ -139,19 +140,41 @@ impl Agent {
         let mut host_due = Instant::now();
         let mut check_due = Instant::now();
         let mut checking = JoinSet::new();
-        loop {
+        let mut trial = interval(TRIAL_EVERY);
+        let mut alive = pin!(sleep(self.config.upgrade.trial));
+        let mut lived = false;
+        let end = loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                Some(event) = events.recv() => if self.obey(event) {
+                reason = &mut stop => break End::Stop(reason),
+                fetched = self.upgrading.fetched() => {
+                    if self.upgrading.settle(fetched) {
+                        break End::Superseded;
+                    }
+                    self.upgrading.tell(&self.outbox);
+                }
+                // An ack that answers a nonce of this process proves the time to it.
+                _ = trial.tick(), if self.upgrading.waits_for_answer() && self.clock.proved().is_some() => {
+                    if self.upgrading.note_answer(&self.outbox) {
+                        break End::Superseded;
+                    }
+                }
+                () = &mut alive, if !lived => {
+                    lived = true;
+                    self.upgrading.note_life();
+                }
+                Some(event) = events.recv() => if self.obey(event).await {
                     check_due = Instant::now();
                 },
                 Ok(()) = link.changed() => self.note_status(&link.borrow_and_update().clone()),
                 _ = refresh.tick() => {
                     // An agent that goes on without this thread would look well and see nothing.
                     if self.files.has_ended() {
-                        break;
+                        break End::Stop(StopReason::Service);
                     }
+                    if let Some(now) = self.clock.proved() {
+                        self.upgrading.expire(now).await;
+                    }
+                    self.upgrading.tell(&self.outbox);
                     self.note_status(&link.borrow().clone());
                 }
                 () = sleep_until(host_due) => {
@@ -176,30 +199,35 @@ impl Agent {
                     }
                 }
             }
-        }
+        };
         let connected = matches!(*link.borrow(), LinkState::Connected { .. });
         let blind = self.files.has_ended();
-        self.stop(connected).await;
+        self.stop(&end, connected).await;
         self.note_status(&LinkState::Down { problem: "the agent was stopped".into() });
         uplink.abort();
         writer.abort();
+        // Whoever goes on in this process must find the outbox closed.
+        let _ = tokio::join!(uplink, writer);
         status::save(&state.status(), &self.board.read())?;
         ensure!(
             !blind,
             "the thread that watches files ended by a fault of its own, so the agent was stopped; start it again, \
              and pass the log on to whoever maintains Wardwatch"
         );
-        Ok(())
+        Ok(match end {
+            End::Stop(_) => Ended::Stopped,
+            End::Superseded => Ended::Superseded,
+        })
     }
 
     fn uplink(
         &self,
         keys: &Keys,
+        tls: Arc<ClientConfig>,
         link: watch::Sender<LinkState>,
         events: mpsc::Sender<Event>,
     ) -> Result<Uplink> {
         let identity = &self.identity;
-        let tls = tls::with_certificate(&identity.ca, &identity.chain, &keys.tls_pem, &self.clock)?;
         Ok(Uplink {
             agent: identity.agent.clone(),
             instance: InstanceId(random::bytes()?),
@@ -209,7 +237,7 @@ impl Agent {
                 .map_err(|problem| anyhow::anyhow!("the collector's key cannot be used: {problem}"))?,
             hosts: identity.hosts.clone(),
             port: identity.mqtt_port,
-            tls: Arc::new(tls),
+            tls,
             outbox: Arc::clone(&self.outbox),
             clock: self.clock.clone(),
             heartbeat: self.config.heartbeat,
@@ -219,7 +247,7 @@ impl Agent {
     }
 
     /// Does what the collector asks for; says whether the policies are to be evaluated.
-    fn obey(&mut self, event: Event) -> bool {
+    async fn obey(&mut self, event: Event) -> bool {
         let command = match event {
             Event::Command(command) => command,
             Event::Disagreement { stream, problem } => {
@@ -237,8 +265,17 @@ impl Agent {
                 false
             }
             Ok(Action::Recheck) => true,
+            Ok(Action::Upgrade(release)) => {
+                self.upgrading.obey(command.id, release, command.expires).await;
+                self.upgrading.tell(&self.outbox);
+                false
+            }
             Err(reason) => {
                 tracing::warn!(command = command.id.0, "a command is not run: {reason}");
+                if reason == NotRun::NotAllowed && command.action.kind() == ActionKind::Upgrade {
+                    self.upgrading.not_allowed(command.id);
+                    self.upgrading.tell(&self.outbox);
+                }
                 false
             }
         }
@@ -269,7 +306,7 @@ impl Agent {
 
     /// Tells of the machine if it is not as it was told.
     fn tell_host(&self) {
-        let facts = host::read(self.board.read().limits);
+        let facts = host::read(self.version, self.board.read().limits);
         let digest = digest_of(&facts);
         if self.outbox.mark(MARK_HOST).ok().flatten() == Some(digest) {
             return;
@@ -301,15 +338,19 @@ impl Agent {
         });
     }
 
-    /// Writes down what is known, says good-bye, and waits a moment for both to arrive.
-    async fn stop(&mut self, connected: bool) {
+    /// Writes down what is known, says good-bye if nobody goes on here, and waits a moment for both to arrive.
+    async fn stop(&mut self, end: &End, connected: bool) {
         tracing::info!("the agent stops");
+        // The end of a program that lost a thread is its own fault.
+        if !self.files.has_ended() {
+            self.upgrading.excuse();
+        }
         self.files.stop();
-        let reason =
-            if platform::shutdown_is_under_way() { StopReason::Shutdown } else { StopReason::Service };
-        let farewell = vec![Body::Stopping { reason }];
-        if let Err(error) = self.outbox.append(self.outbox.stream(), farewell, &[]) {
-            tracing::warn!("the stop is not told: {error}");
+        if let End::Stop(reason) = end {
+            let farewell = vec![Body::Stopping { reason: *reason }];
+            if let Err(error) = self.outbox.append(self.outbox.stream(), farewell, &[]) {
+                tracing::warn!("the stop is not told: {error}");
+            }
         }
         if connected {
             let arrived = async {

@@ -16,15 +16,17 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::clock::Clock;
 use crate::outbox::Outbox;
-use crate::platform;
+use crate::platform::{self, Machine};
 use crate::random;
-use crate::state::{Identity, Keys, Machine, Pending, StateDir, StateError};
+use crate::state::{Identity, Keys, Pending, StateDir, StateError};
 use crate::tls;
 
 mod post;
 mod string;
+mod take;
 
 pub use string::Source;
+pub use take::take;
 
 /// How long one address of the collector may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -157,6 +159,7 @@ fn accept(
         kind: reply.kind,
         hosts: string.hosts.clone(),
         mqtt_port: string.mqtt_port,
+        enrol_port: Some(string.enrol_port),
         ca: string.ca.clone(),
         chain: reply.chain.into_iter().map(|der| der.into_vec()).collect(),
         root: string.root,

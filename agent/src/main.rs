@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    wardwatch_agent::cli::run()
+    wardwatch_agent::cli::run(env!("CARGO_PKG_VERSION"))
 }

@@ -5,31 +5,34 @@
 //! It does not decide what is reported (`cycle`) nor when it is sent (`uplink`).
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use redb::{Database, ReadableDatabase};
+use redb::WriteTransaction;
 use tokio::sync::Notify;
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_wire::downlink::{DownlinkPosition, Witness};
-use wardwatch_wire::envelope::{Kind, seal};
+use wardwatch_wire::envelope::{Kind, open, seal};
 use wardwatch_wire::report::{Body, Position, Report, StreamId};
 
 use crate::clock::Clock;
 
+mod acks;
 mod disk;
 mod error;
 mod ledger;
 
 pub use error::{Disagreement, OutboxError};
 
-use disk::{MARKS, MEMORY_BYTES, REPORTS, load, open_database, write};
+use disk::{Disk, MARKS, REPORTS, clear};
 use ledger::Ledger;
 
 /// Signs in the agent's name.
+#[derive(Clone)]
 pub struct Sealer {
     pub agent: AgentId,
     pub key: SigningKey,
@@ -38,7 +41,6 @@ pub struct Sealer {
 
 /// The outbox of one agent.
 pub struct Outbox {
-    path: PathBuf,
     sealer: Sealer,
     capacity_bytes: u64,
     inner: Mutex<Inner>,
@@ -49,11 +51,11 @@ pub struct Outbox {
 }
 
 struct Inner {
-    /// `None` after a failed write: redb then wants to be opened anew.
-    database: Option<Database>,
+    disk: Disk,
     ledger: Ledger,
-    /// Whether the ledger in memory is ahead of the disk: acks are folded into the next write.
-    unsaved: bool,
+    /// Uptime at which the ledger in memory, which acks brought ahead of the disk, is written at the latest. Until
+    /// then it is folded into whatever is written.
+    save_due: Option<Duration>,
     /// Bytes of each report that is not yet committed, oldest first.
     sizes: VecDeque<u32>,
 }
@@ -71,12 +73,7 @@ impl Outbox {
     /// # Errors
     /// The file cannot be written.
     pub fn create(path: &Path, stream: StreamId, reason: StreamReason) -> Result<(), OutboxError> {
-        let database = open_database(path)?;
-        write(&database, &Ledger::begin(stream, reason), |transaction| {
-            transaction.open_table(REPORTS)?.retain(|_, _| false)?;
-            transaction.open_table(MARKS)?.retain(|_, _| false)?;
-            Ok(())
-        })
+        Disk::open(path)?.write(&Ledger::begin(stream, reason), clear)
     }
 
     /// Opens an outbox that [`Self::create`] made.
@@ -87,11 +84,10 @@ impl Outbox {
         if !path.exists() {
             return Err(OutboxError::Damaged);
         }
-        let database = open_database(path)?;
-        let (ledger, sizes) = load(&database)?;
-        let inner = Inner { database: Some(database), ledger, unsaved: false, sizes };
+        let disk = Disk::open(path)?;
+        let (ledger, sizes) = disk.load()?;
+        let inner = Inner { disk, ledger, save_due: None, sizes };
         let outbox = Self {
-            path: path.to_owned(),
             sealer,
             capacity_bytes,
             inner: Mutex::new(inner),
@@ -110,11 +106,7 @@ impl Outbox {
         {
             let mut inner = self.lock();
             let ledger = inner.ledger.restarted(stream, reason);
-            inner.write(&self.path, &ledger, |transaction| {
-                transaction.open_table(REPORTS)?.retain(|_, _| false)?;
-                transaction.open_table(MARKS)?.retain(|_, _| false)?;
-                Ok(())
-            })?;
+            inner.write(&ledger, clear)?;
             inner.sizes.clear();
         }
         self.open_stream()
@@ -162,7 +154,7 @@ impl Outbox {
             ledger.last_digest = envelope.digest();
             sealed.push((position.seq, envelope.into_bytes()));
         }
-        inner.write(&self.path, &ledger, |transaction| {
+        inner.write(&ledger, |transaction| {
             let mut table = transaction.open_table(REPORTS)?;
             for (seq, bytes) in &sealed {
                 table.insert(seq, bytes.as_slice())?;
@@ -189,15 +181,14 @@ impl Outbox {
         max_reports: usize,
         max_bytes: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, OutboxError> {
-        let mut inner = self.lock();
+        let inner = self.lock();
         let from = after.max(inner.ledger.committed) + 1;
         if from > inner.ledger.last_seq || max_reports == 0 {
             return Ok(Vec::new());
         }
         let mut taken = Vec::new();
         let mut bytes = 0;
-        let mut read = || -> Result<(), redb::Error> {
-            let transaction = inner.database(&self.path)?.begin_read()?;
+        inner.disk.read(|transaction| {
             for entry in transaction.open_table(REPORTS)?.range(from..)? {
                 let (seq, envelope) = entry?;
                 let envelope = envelope.value();
@@ -208,73 +199,22 @@ impl Outbox {
                 taken.push((seq.value(), envelope.to_vec()));
             }
             Ok(())
-        };
-        read().map_err(OutboxError::storage)?;
+        })?;
         Ok(taken)
     }
 
-    /// Takes note of an ack: reports up to `committed` leave the outbox. On disk with the next write.
+    /// What the first `max_reports` reports after `after` say.
     ///
     /// # Errors
-    /// The collector does not stand where this stream left it: [`Disagreement`].
-    pub fn acknowledge(
-        &self,
-        position: DownlinkPosition,
-        stream: StreamId,
-        committed: u64,
-        witness: Witness,
-    ) -> Result<(), Disagreement> {
-        let mut inner = self.lock();
-        let restored = position.epoch > inner.ledger.downlink.epoch;
-        inner.ledger.downlink = inner.ledger.downlink.max(position);
-        inner.ledger.note_witness(witness);
-        inner.unsaved = true;
-        let told_before = inner.ledger.committed > 0;
-        if stream != inner.ledger.stream {
-            return match (told_before, restored) {
-                // The opening of this stream is still on its way.
-                (false, _) => Ok(()),
-                (true, true) => Err(Disagreement::CollectorRestored),
-                (true, false) => Err(Disagreement::StateRolledBack),
-            };
-        }
-        if committed > inner.ledger.last_seq {
-            return Err(Disagreement::StateRolledBack);
-        }
-        if committed < inner.ledger.committed {
-            return Err(Disagreement::CollectorRestored);
-        }
-        while inner.ledger.committed < committed {
-            inner.ledger.committed += 1;
-            inner.sizes.pop_front();
-        }
-        drop(inner);
-        self.committed.notify_one();
-        Ok(())
-    }
-
-    /// Stores a downlink position at once, before what it carries is obeyed.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn advance_downlink(&self, position: DownlinkPosition) -> Result<(), OutboxError> {
-        let mut inner = self.lock();
-        let mut ledger = inner.ledger.clone();
-        ledger.downlink = ledger.downlink.max(position);
-        inner.write(&self.path, &ledger, |_| Ok(()))
-    }
-
-    /// Writes what acks changed, if they changed anything.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn save(&self) -> Result<(), OutboxError> {
-        let mut inner = self.lock();
-        if !inner.unsaved {
-            return Ok(());
-        }
-        let ledger = inner.ledger.clone();
-        inner.write(&self.path, &ledger, |_| Ok(()))
+    /// The disk, or it holds something else than this agent's reports.
+    pub fn bodies_after(&self, after: u64, max_reports: usize) -> Result<Vec<(u64, Body)>, OutboxError> {
+        let key = self.sealer.key.verifying_key();
+        let opened = self.after(after, max_reports, usize::MAX)?.into_iter().map(|(seq, bytes)| {
+            let report: Report =
+                open(&bytes, Kind::Report, &self.sealer.agent, &key).map_err(|_| OutboxError::Damaged)?;
+            Ok((seq, report.body))
+        });
+        opened.collect()
     }
 
     /// The digest of what was last reported under `name` in this stream.
@@ -282,13 +222,10 @@ impl Outbox {
     /// # Errors
     /// The disk.
     pub fn mark(&self, name: &str) -> Result<Option<Digest>, OutboxError> {
-        let mut inner = self.lock();
-        let mut read = || -> Result<_, redb::Error> {
-            let transaction = inner.database(&self.path)?.begin_read()?;
+        self.lock().disk.read(|transaction| {
             let value = transaction.open_table(MARKS)?.get(name)?;
             Ok(value.and_then(|bytes| Some(Digest::from_bytes(bytes.value().try_into().ok()?))))
-        };
-        read().map_err(OutboxError::storage)
+        })
     }
 
     #[must_use]
@@ -334,38 +271,20 @@ impl Inner {
         }
     }
 
-    fn database(&mut self, path: &Path) -> Result<&Database, redb::Error> {
-        if self.database.is_none() {
-            self.database = Some(Database::builder().set_cache_size(MEMORY_BYTES).open(path)?);
-        }
-        self.database.as_ref().ok_or(redb::Error::DatabaseClosed)
-    }
-
     /// Writes `change`, what acks removed, and the ledger, as one.
     fn write(
         &mut self,
-        path: &Path,
         ledger: &Ledger,
-        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), OutboxError> {
-        let committed = ledger.committed;
-        let database = self.database(path).map_err(OutboxError::storage)?;
-        let written = write(database, ledger, |transaction| {
+        self.disk.write(ledger, |transaction| {
             let mut table = transaction.open_table(REPORTS)?;
-            table.retain_in(..=committed, |_, _| false)?;
+            table.retain_in(..=ledger.committed, |_, _| false)?;
             drop(table);
             change(transaction)
-        });
-        match written {
-            Ok(()) => {
-                self.ledger = ledger.clone();
-                self.unsaved = false;
-                Ok(())
-            }
-            Err(error) => {
-                self.database = None;
-                Err(error)
-            }
-        }
+        })?;
+        self.ledger = ledger.clone();
+        self.save_due = None;
+        Ok(())
     }
 }

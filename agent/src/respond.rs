@@ -4,7 +4,7 @@
 use ed25519_dalek::VerifyingKey;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
-use wardwatch_wire::downlink::{Ack, Action, Command, Downlink, DownlinkPosition};
+use wardwatch_wire::downlink::{Ack, Action, ActionKind, Command, Downlink, DownlinkPosition};
 use wardwatch_wire::envelope::{Kind, OpenError, Unverified};
 
 /// A message from the collector that is believed.
@@ -71,14 +71,18 @@ pub enum NotRun {
 ///
 /// # Errors
 /// Why nothing is done.
-pub fn judge(command: &Command, allowed: &[Action], proved: Option<UnixMillis>) -> Result<Action, NotRun> {
-    if !allowed.contains(&command.action) {
+pub fn judge(
+    command: &Command,
+    allowed: &[ActionKind],
+    proved: Option<UnixMillis>,
+) -> Result<Action, NotRun> {
+    if !allowed.contains(&command.action.kind()) {
         return Err(NotRun::NotAllowed);
     }
     match proved {
         None => Err(NotRun::TimeUnknown),
         Some(now) if now >= command.expires => Err(NotRun::Expired),
-        Some(_) => Ok(command.action),
+        Some(_) => Ok(command.action.clone()),
     }
 }
 
@@ -144,10 +148,10 @@ mod tests {
     #[test]
     fn a_command_runs_only_if_allowed_and_in_proved_time() {
         let command = command("a", 1, 1).body;
-        let allowed = [Action::Rescan];
+        let allowed = [ActionKind::Rescan];
         assert_eq!(judge(&command, &allowed, Some(UnixMillis(999))), Ok(Action::Rescan));
         assert_eq!(judge(&command, &allowed, Some(UnixMillis(1_000))), Err(NotRun::Expired));
         assert_eq!(judge(&command, &allowed, None), Err(NotRun::TimeUnknown));
-        assert_eq!(judge(&command, &[Action::Recheck], Some(UnixMillis(0))), Err(NotRun::NotAllowed));
+        assert_eq!(judge(&command, &[ActionKind::Recheck], Some(UnixMillis(0))), Err(NotRun::NotAllowed));
     }
 }

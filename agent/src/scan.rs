@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use wardwatch_policies::path::EndpointPath;
 
 use crate::cache::Cache;
+use crate::form::Form;
 use crate::platform;
 use crate::sensor::binaries::content::{Interest, Look, Reader, Trust};
 use crate::sensor::binaries::ground::{Fences, Roots};
@@ -19,7 +20,6 @@ use crate::sensor::binaries::sweep::{End, Found, Sweep};
 mod listing;
 mod progress;
 
-pub use listing::Form;
 use listing::{Change, Listing, Mode};
 use progress::Progress;
 
@@ -127,7 +127,7 @@ impl Scan<'_, '_> {
     fn receive(&mut self, found: Found) -> Result<()> {
         match found {
             Found::Nothing => {}
-            Found::Skipped(path, reason) => tracing::warn!(path = %path.display(), reason, "not entered"),
+            Found::Skipped(path, reason) => tracing::warn!(path = %shown(&path)?, reason, "not entered"),
             Found::UnreadableFolder(path, reason) => self.listing.unreadable(shown(&path)?, reason),
             Found::File { path, before, now } => {
                 self.progress.file(now.state().map_or(0, |state| state.size));
@@ -230,7 +230,7 @@ impl Save {
 
     fn flush(&mut self) -> Result<()> {
         let records = self.batch.iter().map(|(path, record)| (path.as_bytes(), Some(record)));
-        self.cache.put(records)?;
+        self.cache.put(records, None)?;
         self.batch.clear();
         Ok(())
     }

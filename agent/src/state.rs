@@ -2,10 +2,11 @@
 //!
 //! Keys never leave it. It is bound to the machine, so that a copied disk does not speak in another's name.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -13,13 +14,21 @@ use wardwatch_policies::digest::Digest;
 use wardwatch_policies::ids::{AgentId, EndpointKind, UnitId};
 use zeroize::{Zeroize, Zeroizing};
 
-mod base64_text;
-mod machine;
+use crate::platform;
 
-pub use machine::Machine;
+mod base64_text;
+#[cfg(test)]
+mod tests;
+
+pub use crate::platform::Machine;
 
 /// No file of the state folder that is read whole is larger, in bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
+const LOCK: &str = "lock";
+const LOCK_WAITING: &str = "waiting.lock";
+/// How long a lock is tried for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_RETRY: Duration = Duration::from_millis(20);
 
 /// The state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +50,11 @@ pub enum StateError {
         .0.display()
     )]
     OtherMachine(PathBuf),
+    #[error("nothing was started, since programs and keys lie in {}: {reason}", .path.display())]
+    OfOthers { path: PathBuf, reason: String },
     #[error("{} cannot be read: {problem}; enrol this machine anew if it is damaged", .path.display())]
     Damaged { path: PathBuf, problem: String },
-    #[error("{} cannot be {did}: {source}; check the folder's owner and the free space", .path.display())]
+    #[error("{} cannot be {did}: {source}; check the folder's owner, the free space, and that the disk is not read-only", .path.display())]
     Io { path: PathBuf, did: &'static str, source: io::Error },
 }
 
@@ -56,6 +67,10 @@ pub struct Identity {
     /// Names or addresses of the collector, tried in turn.
     pub hosts: Vec<String>,
     pub mqtt_port: u16,
+    /// Of the HTTPS listener that enrolled this agent and gives it programs; `None` if an earlier version
+    /// enrolled it.
+    #[serde(default)]
+    pub enrol_port: Option<u16>,
     /// The authority's certificate, X.509 in DER.
     #[serde(with = "base64_text::one")]
     pub ca: Vec<u8>,
@@ -119,8 +134,22 @@ impl StateDir {
     /// # Errors
     /// It cannot be made.
     pub fn create(&self) -> Result<(), StateError> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
+        let made = platform::create_private_folder(&self.path);
         made.map_err(|source| StateError::Io { path: self.path.clone(), did: "made", source })
+    }
+
+    /// Refuses a folder that others could have filled: its programs are run and its keys believed.
+    ///
+    /// # Errors
+    /// The folder, or what decides there which program runs, is not this user's alone.
+    pub fn refuse_of_others(&self) -> Result<(), StateError> {
+        [self.path.clone(), self.slots(), self.slots_file()].into_iter().try_for_each(|path| {
+            match platform::distrust(&path) {
+                Ok(None) => Ok(()),
+                Ok(Some(reason)) => Err(StateError::OfOthers { path, reason }),
+                Err(source) => Err(StateError::Io { path, did: "looked at", source }),
+            }
+        })
     }
 
     #[must_use]
@@ -143,6 +172,18 @@ impl StateDir {
         self.path.join("status.json")
     }
 
+    /// Where programs other than the installed one lie.
+    #[must_use]
+    pub fn slots(&self) -> PathBuf {
+        self.path.join("slots")
+    }
+
+    /// What is known of them.
+    #[must_use]
+    pub fn slots_file(&self) -> PathBuf {
+        self.slots().join("current.json")
+    }
+
     fn identity_file(&self) -> PathBuf {
         self.path.join("identity.json")
     }
@@ -162,20 +203,52 @@ impl StateDir {
     /// # Errors
     /// Another process holds it, or the folder cannot be written.
     pub fn lock(&self) -> Result<Lock, StateError> {
-        let path = self.path.join("lock");
+        self.lock_file(LOCK)
+    }
+
+    /// Held by an agent that waits for enrolment, which must be able to lock the state meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub fn lock_waiting(&self) -> Result<Lock, StateError> {
+        self.lock_file(LOCK_WAITING)
+    }
+
+    fn lock_file(&self, name: &str) -> Result<Lock, StateError> {
+        let path = self.path.join(name);
         let explain = |source| StateError::Io { path: path.clone(), did: "locked", source };
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(explain)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(StateError::Locked(self.path.clone())),
-            Err(fs::TryLockError::Error(source)) => Err(explain(source)),
+        let file =
+            platform::private_file().create(true).truncate(false).write(true).open(&path).map_err(explain)?;
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                // Whoever asks for the status holds it for a moment, which must not keep an agent from starting.
+                Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => sleep(LOCK_RETRY),
+                Err(TryLockError::WouldBlock) => return Err(StateError::Locked(self.path.clone())),
+                Err(TryLockError::Error(source)) => return Err(explain(source)),
+            }
         }
+    }
+
+    /// Whether an agent runs with this folder, or waits to be enrolled.
+    ///
+    /// # Errors
+    /// The locks cannot be read.
+    pub fn is_locked(&self) -> Result<bool, StateError> {
+        for path in [LOCK, LOCK_WAITING].map(|name| self.path.join(name)) {
+            let explain = |source| StateError::Io { path: path.clone(), did: "read", source };
+            let file = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(explain)?,
+            };
+            match file.try_lock_shared() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(true),
+                Err(TryLockError::Error(source)) => return Err(explain(source)),
+            }
+        }
+        Ok(false)
     }
 
     /// The identity, if this machine may use it.
@@ -247,6 +320,7 @@ impl StateDir {
             self.status(),
             self.report_key_file(),
             self.tls_key_file(),
+            self.slots_file(),
         ];
         files.iter().try_for_each(|path| remove(path))
     }
@@ -268,7 +342,7 @@ impl StateDir {
     }
 }
 
-fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+pub(crate) fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -300,11 +374,11 @@ fn remove(path: &Path) -> Result<(), StateError> {
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let draft = path.with_extension("part");
     let write = || {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+        let mut file = platform::private_file().create(true).truncate(true).write(true).open(&draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&draft, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        drop(file);
+        platform::replace_file(&draft, path)
     };
     write().map_err(|source| StateError::Io { path: path.to_owned(), did: "written", source })
 }

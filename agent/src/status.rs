@@ -2,31 +2,35 @@
 //! while the agent runs.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use wardwatch_policies::file::{Coverage, Watch};
 use wardwatch_policies::ids::{AgentId, EndpointKind, UnitId};
+use wardwatch_policies::release::Version;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::downlink::Witness;
 
 use crate::platform;
-use crate::state::write_private;
+use crate::state::{StateError, read_bounded, write_private};
 
 /// Between two writes of the file.
 const BETWEEN_WRITES: Duration = Duration::from_secs(2);
+/// Between two writes for a newer witness alone: the log of a city grows all day long.
+const BETWEEN_WITNESSES: Duration = Duration::from_secs(3600);
 
 /// All that is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    pub agent: AgentId,
-    pub unit: UnitId,
-    pub kind: EndpointKind,
+    /// Unknown until the machine is enrolled, as the next two.
+    pub agent: Option<AgentId>,
+    pub unit: Option<UnitId>,
+    pub kind: Option<EndpointKind>,
     pub version: String,
     /// Of the agent that wrote this.
     pub process: u32,
@@ -45,6 +49,13 @@ pub struct Status {
     pub witness: Option<Witness>,
     /// What keeps the agent from doing its work now.
     pub problem: Option<String>,
+}
+
+impl Status {
+    /// Whether nothing differs but the witness.
+    fn says_the_same(&self, other: &Self) -> bool {
+        *self == Self { witness: self.witness, ..other.clone() }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -66,6 +77,8 @@ pub struct PolicyStatus {
 }
 
 mod rfc3339;
+#[cfg(test)]
+mod tests;
 
 /// Where parts of the agent note how they are; clones are the same board.
 #[derive(Debug, Clone)]
@@ -96,8 +109,19 @@ impl Board {
     pub async fn write_to(self, path: PathBuf, now: impl Fn() -> UnixMillis) {
         let mut changes = self.status.subscribe();
         changes.mark_changed();
+        let mut last: Option<(Status, Instant)> = None;
         while changes.changed().await.is_ok() {
             let mut status = changes.borrow_and_update().clone();
+            if let Some((before, at)) = &last
+                && before.says_the_same(&status)
+                && let Ok(changed) = timeout_at(*at + BETWEEN_WITNESSES, changes.changed()).await
+            {
+                if changed.is_ok() {
+                    changes.mark_changed();
+                }
+                continue;
+            }
+            last = Some((status.clone(), Instant::now()));
             status.written = Some(now());
             if let Err(error) = save(&path, &status) {
                 tracing::debug!("{error:#}");
@@ -118,25 +142,60 @@ pub fn save(path: &Path, status: &Status) -> Result<()> {
 /// # Errors
 /// There is no such file, or it cannot be read.
 pub fn load(path: &Path) -> Result<Status> {
-    let bytes = fs::read(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => anyhow::anyhow!(
-            "{} is not there: no agent has run with this state folder; start it with `wardwatch-agent run`, or \
-             name the folder with --state-dir",
-            path.display()
-        ),
-        _ => anyhow::Error::new(error).context(format!("{} cannot be read", path.display())),
-    })?;
+    let bytes = read_bounded(path)
+        .map_err(|error| closed(path, error))?
+        .ok_or_else(|| missing(path, platform::is_superuser()))?;
     serde_json::from_slice(&bytes).with_context(|| {
         format!("{} was written by another version; start the agent to renew it", path.display())
     })
 }
 
-/// The status as a table for a person; `running` says whether an agent holds the state folder.
+/// Whoever forgot `sudo` looks into a folder of their own, not into the service's.
+fn missing(path: &Path, is_superuser: bool) -> Error {
+    let missing = format!(
+        "{} is not there: no agent has run with this state folder; start it with `wardwatch-agent run`",
+        path.display()
+    );
+    if is_superuser {
+        return anyhow!("{missing}, or name the folder with --state-dir");
+    }
+    anyhow!(
+        "{missing}, name the folder with --state-dir or, to see how the service is, {}",
+        platform::BECOME_SUPERUSER
+    )
+}
+
+fn closed(path: &Path, error: StateError) -> Error {
+    match error {
+        StateError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => anyhow!(
+            "{} cannot be read: {source}; {}, or as the user whose agent it is",
+            path.display(),
+            platform::BECOME_SUPERUSER
+        ),
+        error => error.into(),
+    }
+}
+
+/// The status as a table for a person; `running` says whether an agent holds the state folder, `service` how
+/// the service stands.
 #[must_use]
-pub fn table(status: &Status, running: bool) -> String {
+pub fn table(status: &Status, running: bool, service: &str) -> String {
     let mut lines = vec![
-        ("agent", format!("{} ({})", status.agent, if running { "running" } else { "not running" })),
-        ("unit", format!("{}, {}", status.unit, status.kind)),
+        (
+            "agent",
+            format!(
+                "{} ({})",
+                or_not_enrolled(status.agent.as_ref()),
+                if running { "running" } else { "not running" }
+            ),
+        ),
+        (
+            "unit",
+            or_not_enrolled(
+                status.unit.as_ref().zip(status.kind).map(|(unit, kind)| format!("{unit}, {kind}")),
+            ),
+        ),
+        ("service", service.to_owned()),
         ("version", status.version.clone()),
         ("link", if running { status.link.clone() } else { format!("none; last: {}", status.link) }),
         ("proved time", rfc3339::or_dash(status.proved_time)),
@@ -147,7 +206,7 @@ pub fn table(status: &Status, running: bool) -> String {
                 "{}, {} files{}",
                 rfc3339::or_dash(status.scan.last),
                 status.scan.files,
-                if status.scan.running { "; one is running" } else { "" }
+                if running && status.scan.running { "; one is running" } else { "" }
             ),
         ),
     ];
@@ -183,31 +242,47 @@ pub fn table(status: &Status, running: bool) -> String {
     })
 }
 
+fn or_not_enrolled(known: Option<impl std::fmt::Display>) -> String {
+    known.map_or_else(|| "not enrolled".into(), |known| known.to_string())
+}
+
 /// The status as JSON for a program.
 ///
 /// # Errors
 /// It cannot be encoded.
-pub fn json(status: &Status, running: bool) -> Result<String> {
+pub fn json(status: &Status, running: bool, service: &str) -> Result<String> {
     #[derive(Serialize)]
     struct Shown<'a> {
         running: bool,
+        service: &'a str,
         #[serde(flatten)]
         status: &'a Status,
     }
-    Ok(serde_json::to_string_pretty(&Shown { running, status })?)
+    Ok(serde_json::to_string_pretty(&Shown { running, service, status })?)
 }
 
 /// An empty status of an agent that has just begun.
 #[must_use]
-pub fn begin(agent: AgentId, unit: UnitId, kind: EndpointKind) -> Status {
+pub fn begin(agent: AgentId, unit: UnitId, kind: EndpointKind, version: Version) -> Status {
     Status {
-        agent,
-        unit,
-        kind,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        agent: Some(agent),
+        unit: Some(unit),
+        kind: Some(kind),
+        ..not_enrolled("connecting".into(), version)
+    }
+}
+
+/// The status of an agent that has no identity yet.
+#[must_use]
+pub fn not_enrolled(link: String, version: Version) -> Status {
+    Status {
+        agent: None,
+        unit: None,
+        kind: None,
+        version: version.to_string(),
         process: std::process::id(),
         written: None,
-        link: "connecting".into(),
+        link,
         proved_time: None,
         outbox_reports: 0,
         outbox_bytes: 0,
@@ -223,12 +298,6 @@ pub fn begin(agent: AgentId, unit: UnitId, kind: EndpointKind) -> Status {
 /// What this process cannot see or do here.
 #[must_use]
 pub fn limits() -> Vec<String> {
-    let mut limits = Vec::new();
-    if !platform::is_superuser() {
-        limits.push(
-            "not root: files and settings that only root may read are reported as unreadable or unknown"
-                .into(),
-        );
-    }
-    limits
+    let lost = if platform::is_superuser() { &[] } else { platform::lost_without_rights() };
+    lost.iter().map(|lost| format!("not {}: {lost}", platform::SUPERUSER)).collect()
 }

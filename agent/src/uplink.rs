@@ -12,9 +12,9 @@ use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use wardwatch_policies::ids::AgentId;
-use wardwatch_wire::downlink::{Ack, Command, Downlink};
+use wardwatch_wire::downlink::{Ack, Command, CommandId, Downlink};
 use wardwatch_wire::envelope::{Kind, seal};
-use wardwatch_wire::report::{Heartbeat, InstanceId, Nonce, StreamId};
+use wardwatch_wire::report::{Heartbeat, InstanceId, MAX_COMMANDS, Nonce, StreamId};
 
 use crate::clock::Clock;
 use crate::outbox::{Disagreement, Outbox};
@@ -36,8 +36,6 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 const UNANSWERED: usize = 6;
 /// A connection that takes nothing for so long is ended.
 const STUCK: Duration = Duration::from_secs(60);
-/// Acks that no write has folded in are written after so long.
-const SAVE_AFTER: Duration = Duration::from_secs(5);
 
 /// How the connection stands, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,14 +74,15 @@ pub struct Uplink {
 }
 
 /// One connection's own state.
-struct Session {
+struct Session<'a> {
     stream: StreamId,
     window: Window,
     ready: bool,
     /// Of heartbeats that were not answered, oldest first.
     nonces: VecDeque<Nonce>,
     heartbeat_due: Duration,
-    save_due: Option<Duration>,
+    /// The newest commands of this process, on whichever connection they came.
+    taken: &'a mut VecDeque<CommandId>,
     heard: bool,
     /// Since when the connection takes nothing more.
     stuck_since: Option<Duration>,
@@ -93,25 +92,24 @@ impl Uplink {
     /// Connects, and connects again, until dropped.
     pub async fn run(self) {
         let mut pause = FIRST_PAUSE;
+        let mut taken = VecDeque::new();
         loop {
             for host in &self.hosts {
-                let (problem, heard) = self.session(host).await;
+                let (problem, heard) = self.session(host, &mut taken).await;
                 if heard {
                     pause = FIRST_PAUSE;
                 }
                 tracing::warn!(%host, "no connection to the collector: {problem}; reports wait in the outbox");
                 self.link.send_replace(LinkState::Down { problem: format!("{host}: {problem}") });
-                if let Err(error) = self.outbox.save() {
-                    tracing::warn!("{error}");
-                }
                 sleep(random::jittered(pause)).await;
+                self.outbox.save_if_due();
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     /// Runs one connection to its end; says why it ended and whether the collector was heard.
-    async fn session(&self, host: &str) -> (String, bool) {
+    async fn session(&self, host: &str, taken: &mut VecDeque<CommandId>) -> (String, bool) {
         let mut link = Link::open(&self.agent, host, self.port, &self.tls);
         let now = self.clock.uptime();
         let mut session = Session {
@@ -120,7 +118,7 @@ impl Uplink {
             ready: false,
             nonces: VecDeque::new(),
             heartbeat_due: now,
-            save_due: None,
+            taken,
             heard: false,
             stuck_since: None,
         };
@@ -129,7 +127,8 @@ impl Uplink {
                 return (problem, session.heard);
             }
             let now = self.clock.uptime();
-            let due = session.next_due().map_or(self.heartbeat, |due| due.saturating_sub(now));
+            let due = [session.next_due(), self.outbox.save_due()].into_iter().flatten().min();
+            let due = due.map_or(self.heartbeat, |due| due.saturating_sub(now));
             tokio::select! {
                 event = link.next() => match event {
                     LinkEvent::Ready => {
@@ -148,15 +147,9 @@ impl Uplink {
         }
     }
 
-    fn send_what_is_due(&self, link: &Link, session: &mut Session) -> Result<(), String> {
+    fn send_what_is_due(&self, link: &Link, session: &mut Session<'_>) -> Result<(), String> {
         let now = self.clock.uptime();
-        if session.save_due.is_some_and(|due| now >= due) {
-            session.save_due = None;
-            // Nothing is lost if this fails: the reports are sent once more after a restart.
-            if let Err(error) = self.outbox.save() {
-                tracing::debug!("acks are not written down: {error}");
-            }
-        }
+        self.outbox.save_if_due();
         if !session.ready {
             return Ok(());
         }
@@ -194,7 +187,7 @@ impl Uplink {
         Ok(())
     }
 
-    fn send_heartbeat(&self, link: &Link, session: &mut Session, now: Duration) -> anyhow::Result<()> {
+    fn send_heartbeat(&self, link: &Link, session: &mut Session<'_>, now: Duration) -> anyhow::Result<()> {
         let nonce = Nonce(random::bytes()?);
         let depth = self.outbox.depth();
         let heartbeat = Heartbeat {
@@ -206,7 +199,7 @@ impl Uplink {
             last_seq: self.outbox.last_seq(),
             outbox_reports: depth.reports,
             outbox_bytes: depth.bytes,
-            downlink: self.outbox.downlink(),
+            commands: session.taken.iter().copied().collect(),
         };
         let envelope = seal(Kind::Heartbeat, &self.agent, &self.key, &heartbeat)?;
         if link.try_send(envelope.into_bytes()) {
@@ -221,21 +214,30 @@ impl Uplink {
         Ok(())
     }
 
-    async fn take(&self, bytes: &[u8], session: &mut Session) {
+    async fn take(&self, bytes: &[u8], session: &mut Session<'_>) {
         match respond::read(bytes, &self.agent, &self.collector, self.outbox.downlink()) {
             Err(refused) => tracing::warn!("a message from the broker is not obeyed: {refused}"),
             Ok(Message::Ack(ack)) => self.take_ack(&ack, session).await,
             Ok(Message::Command(command)) => {
                 session.heard = true;
                 match self.outbox.advance_downlink(command.position) {
-                    Ok(()) => self.tell(Event::Command(command.body)).await,
+                    Ok(()) if session.taken.contains(&command.body.id) => {
+                        tracing::debug!(command = command.body.id.0, "a command came again");
+                    }
+                    Ok(()) => {
+                        if session.taken.len() >= MAX_COMMANDS {
+                            session.taken.pop_front();
+                        }
+                        session.taken.push_back(command.body.id);
+                        self.tell(Event::Command(command.body)).await;
+                    }
                     Err(error) => tracing::warn!("a command is not run, since it cannot be noted: {error}"),
                 }
             }
         }
     }
 
-    async fn take_ack(&self, downlink: &Downlink<Ack>, session: &mut Session) {
+    async fn take_ack(&self, downlink: &Downlink<Ack>, session: &mut Session<'_>) {
         session.heard = true;
         let now = self.clock.uptime();
         let ack = &downlink.body;
@@ -256,7 +258,6 @@ impl Uplink {
             Ok(()) if ack.stream == stream => session.window.acked(ack.committed, ack.resend_from, now),
             Ok(()) => {}
         }
-        session.save_due.get_or_insert(now + SAVE_AFTER);
     }
 
     async fn tell(&self, event: Event) {
@@ -266,9 +267,9 @@ impl Uplink {
     }
 }
 
-impl Session {
+impl Session<'_> {
     fn next_due(&self) -> Option<Duration> {
         let heartbeat = self.ready.then_some(self.heartbeat_due);
-        [heartbeat, self.window.deadline(), self.save_due].into_iter().flatten().min()
+        [heartbeat, self.window.deadline()].into_iter().flatten().min()
     }
 }

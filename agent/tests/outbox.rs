@@ -187,6 +187,23 @@ fn the_longest_log_ever_seen_stays_the_witness() {
 }
 
 #[test]
+fn an_ack_that_lets_reports_go_is_written_soon_and_one_of_a_heartbeat_within_the_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, outbox) = fresh(&folder);
+    let patience = || outbox.save_due().unwrap() - Clock::new().uptime();
+    // The first of all begins an epoch.
+    ack(&outbox, 1, 0).unwrap();
+    outbox.save().unwrap();
+    assert_eq!(outbox.save_due(), None);
+    ack(&outbox, 2, 0).unwrap();
+    assert!((600..=3600).contains(&patience().as_secs()), "{:?}", patience());
+    ack(&outbox, 3, 1).unwrap();
+    assert!(patience().as_secs() < 10, "{:?}", patience());
+    outbox.save().unwrap();
+    assert_eq!(outbox.save_due(), None);
+}
+
+#[test]
 fn a_full_outbox_takes_nothing_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (path, outbox) = fresh(&folder);

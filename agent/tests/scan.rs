@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
-use wardwatch_agent::scan::{Form, Outcome, Request, run};
+use wardwatch_agent::form::Form;
+use wardwatch_agent::scan::{Outcome, Request, run};
 
 const ELF: &[u8] = b"\x7fELF and then some";
 

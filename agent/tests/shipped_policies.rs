@@ -11,7 +11,8 @@ use wardwatch_agent::sensor::settings::evaluate_all;
 use wardwatch_policies::policy::probe::Probe;
 use wardwatch_policies::policy::{Check, Condition, Policy};
 use wardwatch_policies::shipped;
-use wardwatch_policies::verdict::CheckResult;
+use wardwatch_policies::system::System;
+use wardwatch_policies::verdict::{CheckResult, Verdict};
 
 /// The fixtures of one policy: for each check and each verdict, the roots that bring it about.
 #[derive(serde::Deserialize)]
@@ -19,6 +20,10 @@ struct Fixtures {
     base: Root,
     #[serde(flatten)]
     checks: BTreeMap<String, BTreeMap<String, Vec<Root>>>,
+}
+
+fn of_linux() -> impl Iterator<Item = &'static Policy> {
+    shipped::all().filter(|policy| policy.system == Some(System::Linux))
 }
 
 fn fixtures(policy: &Policy) -> Fixtures {
@@ -44,7 +49,7 @@ fn evaluate(policy: &Policy, check: &Check, root: &Path) -> CheckResult {
 
 #[test]
 fn every_check_has_a_root_that_passes_and_one_that_fails() {
-    for policy in shipped::all() {
+    for policy in of_linux() {
         let fixtures = fixtures(policy);
         for check in &policy.checks {
             let of_check = fixtures.checks.get(check.id.as_str());
@@ -68,7 +73,7 @@ fn every_root_brings_about_its_verdict() {
     let is_root = rustix::process::geteuid().is_root();
     let mut wrong = Vec::new();
     let mut tried = 0;
-    for policy in shipped::all() {
+    for policy in of_linux() {
         let fixtures = fixtures(policy);
         for check in &policy.checks {
             if !is_root && asks_for_owner(&check.condition) {
@@ -93,7 +98,7 @@ fn every_root_brings_about_its_verdict() {
 #[test]
 fn an_empty_root_passes_nothing_it_cannot_see() {
     let folder = tempfile::tempdir().unwrap();
-    for policy in shipped::all() {
+    for policy in of_linux() {
         for results in evaluate_all([policy], folder.path()) {
             for result in results.results {
                 let live = ["telnet", "ftp", "upnp", "only-root-uid-0", "empty-passwords", "ip-forwarding"];
@@ -107,7 +112,7 @@ fn an_empty_root_passes_nothing_it_cannot_see() {
 
 #[test]
 fn a_root_that_is_not_there_makes_every_verdict_unknown() {
-    for policy in shipped::all() {
+    for policy in of_linux() {
         for results in evaluate_all([policy], Path::new("/no/such/root")) {
             assert!(results.results.iter().all(|result| result.verdict.as_str() == "unknown"));
         }
@@ -115,8 +120,21 @@ fn a_root_that_is_not_there_makes_every_verdict_unknown() {
 }
 
 #[test]
+fn a_policy_of_windows_passes_nothing_on_linux() {
+    let policy = shipped::named("office-pc-windows").unwrap();
+    let mounted = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(mounted.path().join("Windows/System32/config")).unwrap();
+    for root in [Path::new("/"), mounted.path()] {
+        for result in evaluate_all([policy], root).remove(0).results {
+            let Verdict::Unknown(reason) = &result.verdict else { panic!("{result:#?}") };
+            assert!(reason.contains("the policy is written for Windows, and this is Linux"), "{reason}");
+        }
+    }
+}
+
+#[test]
 fn no_hash_and_no_password_stands_in_evidence() {
-    for policy in shipped::all() {
+    for policy in of_linux() {
         let fixtures = fixtures(policy);
         for check in &policy.checks {
             for root in

@@ -1,7 +1,5 @@
 //! Evaluates the policies of this kind of endpoint and tells what differs from what was told before.
 
-use std::path::Path;
-
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::ids::EndpointKind;
 use wardwatch_policies::shipped;
@@ -9,6 +7,7 @@ use wardwatch_policies::verdict::{CheckResult, PolicyResults, Verdict};
 use wardwatch_wire::report::Body;
 
 use crate::outbox::{Outbox, OutboxError};
+use crate::platform;
 use crate::sensor::settings;
 use crate::status::PolicyStatus;
 
@@ -17,7 +16,7 @@ const REPORT_BYTES: usize = 48 * 1024;
 
 /// Reads this machine's settings and judges them. Takes a while; not for the thread that keeps the link.
 pub(super) fn evaluate(kind: EndpointKind) -> Vec<PolicyResults> {
-    settings::evaluate_all(shipped::for_kind(kind), Path::new("/"))
+    settings::evaluate_all(shipped::for_endpoint(kind, settings::SYSTEM), &platform::system_root())
 }
 
 /// Tells the results that were not told yet in this stream, or were different.

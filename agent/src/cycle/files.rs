@@ -2,7 +2,6 @@
 //! what it saw. Changes are heard and told during a sweep as well.
 
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,23 +9,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, eventfd};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::path::EndpointPath;
 use wardwatch_policies::time::UnixMillis;
 
+use super::recall::recall;
 use super::teller::Teller;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::FileSettings;
 use crate::outbox::Outbox;
-use crate::platform;
+use crate::platform::wake::Wake;
+use crate::platform::{self, Notice, files};
 use crate::random;
-use crate::sensor::binaries::content::{CHANGES_WHILE_READ, Interest, Look, Reader, Trust};
+use crate::sensor::binaries::content::{Interest, Look, Reader, Trust, passes_by_itself};
 use crate::sensor::binaries::ground::{Fences, Roots};
 use crate::sensor::binaries::pace::{Pace, Pacer};
 use crate::sensor::binaries::record::Record;
-use crate::sensor::binaries::watch::Notice;
 use crate::status::Board;
 
 mod dirty;
@@ -58,7 +57,7 @@ pub(super) enum Order {
 /// The running thread.
 pub(super) struct FilesThread {
     orders: Sender<Order>,
-    wake: Arc<OwnedFd>,
+    wake: Arc<Wake>,
     stop: Arc<AtomicBool>,
     /// Ends when the thread ends.
     ended: Receiver<()>,
@@ -73,12 +72,14 @@ pub(super) struct Parts {
     pub(super) cache: Cache,
     pub(super) clock: Clock,
     pub(super) board: Board,
+    /// A folder of our own.
+    pub(super) own: PathBuf,
 }
 
 impl FilesThread {
     pub(super) fn start(parts: Parts) -> std::io::Result<Self> {
         let (orders, receiver) = channel();
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let wake = Arc::new(Wake::new()?);
         let stop = Arc::new(AtomicBool::new(false));
         let files = Files::new(parts, receiver, Arc::clone(&wake), Arc::clone(&stop));
         let (end, ended) = channel::<()>();
@@ -91,7 +92,7 @@ impl FilesThread {
 
     pub(super) fn order(&self, order: Order) {
         if self.orders.send(order).is_ok() {
-            self.wake();
+            self.wake.call();
         }
     }
 
@@ -99,7 +100,7 @@ impl FilesThread {
     /// must not keep the agent from stopping.
     pub(super) fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.wake();
+        self.wake.call();
         if self.ended.recv_timeout(STOP_PATIENCE) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("a file system does not answer; what was just seen is told after the next start");
             return;
@@ -115,11 +116,6 @@ impl FilesThread {
     pub(super) fn has_ended(&self) -> bool {
         self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
-
-    fn wake(&self) {
-        // Full means that it is awake already.
-        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-    }
 }
 
 struct Files {
@@ -129,7 +125,7 @@ struct Files {
     clock: Clock,
     board: Board,
     orders: Receiver<Order>,
-    wake: Arc<OwnedFd>,
+    wake: Arc<Wake>,
     stop: Arc<AtomicBool>,
     watching: Arc<Watching>,
     roots: Roots,
@@ -148,10 +144,10 @@ struct Files {
 }
 
 impl Files {
-    fn new(parts: Parts, orders: Receiver<Order>, wake: Arc<OwnedFd>, stop: Arc<AtomicBool>) -> Self {
-        let Parts { settings, outbox, cache, clock, board } = parts;
+    fn new(parts: Parts, orders: Receiver<Order>, wake: Arc<Wake>, stop: Arc<AtomicBool>) -> Self {
+        let Parts { settings, outbox, cache, clock, board, own } = parts;
         Self {
-            watching: Arc::new(Watching::new(settings.max_watches)),
+            watching: Arc::new(Watching::new(settings.max_watches, &own)),
             teller: Teller::new(Arc::clone(&outbox), Arc::new(cache)),
             heard: clock.wall(),
             settings,
@@ -175,6 +171,9 @@ impl Files {
     }
 
     fn run(mut self) {
+        if let Err(error) = recall(&self.outbox, &self.teller.cache()) {
+            tracing::warn!("{error}; files that went while the agent was off may not be told");
+        }
         while !self.stopped() {
             self.obey_orders();
             if Instant::now() >= self.next_sweep {
@@ -196,19 +195,19 @@ impl Files {
         let flush = self.teller.due().map(|due| self.retry_at.map_or(due, |retry| due.max(retry)));
         let due = [flush, self.dirty.due(), Some(self.next_sweep)].into_iter().flatten().min();
         let timeout = due.map_or(LONGEST_WAIT, |due| due.saturating_duration_since(Instant::now()));
-        self.watching.wait(self.wake.as_fd(), timeout.min(LONGEST_WAIT));
+        self.watching.wait(&self.wake, timeout.min(LONGEST_WAIT));
         self.forget_wake();
     }
 
     /// Waits to be woken, or for the time to pass, and hears nothing meanwhile.
     fn doze(&self, timeout: Duration) {
-        self.watching.wait_for_wake(self.wake.as_fd(), timeout);
+        self.watching.wait_for_wake(&self.wake, timeout);
         self.forget_wake();
     }
 
     /// Why this thread was woken stands elsewhere: in the orders and in `stop`, looked at on every round.
     fn forget_wake(&self) {
-        let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+        self.wake.forget();
     }
 
     fn obey_orders(&mut self) {
@@ -278,8 +277,8 @@ impl Files {
     }
 
     fn look_at_dirty(&mut self) {
-        let (files, folders) = self.dirty.take_due(Instant::now(), self.depth < 2);
-        if !files.is_empty() {
+        let (changed, folders) = self.dirty.take_due(Instant::now(), self.depth < 2);
+        if !changed.is_empty() {
             let (file_systems, stop) = (self.file_systems.clone(), Arc::clone(&self.stop));
             let mut reader = Reader::new(
                 Interest::Binaries,
@@ -288,7 +287,8 @@ impl Files {
                 &stop,
                 Pacer::new(Pace::FullSpeed),
             );
-            for path in files {
+            for path in changed {
+                self.look_at_streams(&mut reader, &path);
                 self.look_at_file(&mut reader, path);
             }
         }
@@ -299,6 +299,17 @@ impl Files {
 
     fn is_looked_at(&self, path: &Path) -> bool {
         self.roots.of(path).is_some() && self.fences.around(path).is_none()
+    }
+
+    /// What a file carries beside its content, where the system has that, changes without a notice of its own.
+    fn look_at_streams(&mut self, reader: &mut Reader<'_>, local: &Path) {
+        let Some(mark) = files::STREAM_MARK else { return };
+        for stream in files::streams(local) {
+            self.look_at_file(reader, stream);
+        }
+        if let Ok(path) = platform::endpoint_path(local) {
+            self.tell_of_gone(&[path.as_bytes(), &[mark]].concat());
+        }
     }
 
     fn look_at_file(&mut self, reader: &mut Reader<'_>, local: PathBuf) {
@@ -312,9 +323,9 @@ impl Files {
         let now = match reader.look(&local, before.as_ref()) {
             Look::Stopped => return,
             Look::Gone => None,
-            // Whoever writes it will soon be done: then it is looked at once more.
+            // Whoever writes or holds it will soon be done: then it is looked at once more.
             Look::File(Record::Unreadable(reason))
-                if reason == CHANGES_WHILE_READ && self.dirty.again(&local, Instant::now()) =>
+                if passes_by_itself(&reason) && self.dirty.again(&local, Instant::now()) =>
             {
                 return;
             }
@@ -343,7 +354,7 @@ impl Files {
         }
         if let Ok(path) = platform::endpoint_path(&folder) {
             let mut prefix = path.as_bytes().to_vec();
-            prefix.push(b'/');
+            prefix.extend(std::path::MAIN_SEPARATOR_STR.as_bytes());
             self.tell_of_gone(&prefix);
         }
     }

@@ -1,5 +1,5 @@
 //! Tells the collector of files: changes wait here for a moment, go to the outbox together, and only then
-//! into the cache. A crash between the two tells them once more, never not at all.
+//! into the cache. After a crash between the two, `recall` mends the cache.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -136,11 +136,16 @@ impl Teller {
             match self.outbox.append(self.stream, bodies, &[]) {
                 // What was seen is told again in the new stream.
                 Err(OutboxError::OtherStream) => {}
-                result => result?,
+                result => {
+                    result?;
+                    // Where only the cache fails, the next attempt must not tell it all again.
+                    self.waiting.values_mut().for_each(|waiting| waiting.sighting = None);
+                }
             }
         }
-        self.cache
-            .put(self.waiting.iter().map(|(path, waiting)| (path.as_bytes(), waiting.record.as_ref())))?;
+        let records = self.waiting.iter().map(|(path, waiting)| (path.as_bytes(), waiting.record.as_ref()));
+        // Whatever else was appended meanwhile is not of files.
+        self.cache.put(records, Some(self.outbox.last_seq()))?;
         self.waiting.clear();
         self.waiting_bytes = 0;
         self.last_write = Some(Instant::now());

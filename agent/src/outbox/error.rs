@@ -3,6 +3,8 @@
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_wire::envelope::SealError;
 
+use crate::database;
+
 /// The outbox cannot take or give reports.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
@@ -28,17 +30,7 @@ impl OutboxError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Damaged => true,
-            Self::Storage(error) => {
-                matches!(
-                    **error,
-                    redb::Error::Corrupted(_)
-                        | redb::Error::UpgradeRequired(_)
-                        | redb::Error::RepairAborted
-                        | redb::Error::TableDoesNotExist(_)
-                        | redb::Error::TableTypeMismatch { .. }
-                ) || matches!(&**error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData
-                || error.kind() == std::io::ErrorKind::UnexpectedEof)
-            }
+            Self::Storage(error) => database::is_damage(error),
             Self::Full(_) | Self::OtherStream | Self::Seal(_) => false,
         }
     }

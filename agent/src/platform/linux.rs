@@ -2,42 +2,93 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::future::Future;
 use std::io::{self, BufRead};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::path::{EndpointPath, InvalidPath};
+use wardwatch_wire::report::StopReason;
 use zeroize::Zeroizing;
 
-use super::Mount;
-use crate::state::Machine;
+use crate::platform::{Machine, Stop};
+
+pub mod files;
+mod mounts;
+mod programs;
+pub mod wake;
+pub mod watch;
+
+pub use mounts::foreign_places;
+pub use programs::{become_program, end_children_too, end_with_parent, free_bytes, make_runnable};
+
+/// For messages.
+pub const FULL_PATH_BEGINS_WITH: &str = "/";
+
+/// Where the log goes.
+#[must_use]
+pub fn log_writer() -> fn() -> io::Stderr {
+    io::stderr
+}
+
+/// Does the work: a service is a program like others here, and hears by signals when to stop.
+///
+/// # Errors
+/// What the work fails with.
+pub fn under_service_manager(
+    _name: &str,
+    work: impl FnOnce(Stop) -> anyhow::Result<ExitCode> + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    work(None)
+}
+
+/// Whoever may see everything here.
+pub const SUPERUSER: &str = "root";
+
+/// How one becomes that.
+pub const BECOME_SUPERUSER: &str = "call it with sudo or as root";
 
 /// Where programs lie. The first two come first so that what a person runs is known first.
-pub const DEFAULT_ROOTS: &[&str] = &[
-    "/usr/bin",
-    "/usr/sbin",
-    "/bin",
-    "/sbin",
-    "/usr",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/opt",
-    "/boot",
-    "/etc/init.d",
-    "/etc/rc.d",
-    "/etc/cron.d",
-    "/etc/cron.hourly",
-    "/etc/cron.daily",
-    "/etc/cron.weekly",
-    "/etc/cron.monthly",
-];
+#[must_use]
+pub fn default_roots() -> Vec<PathBuf> {
+    const ROOTS: [&str; 18] = [
+        "/usr/bin",
+        "/usr/sbin",
+        "/bin",
+        "/sbin",
+        "/usr",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/libx32",
+        "/opt",
+        "/boot",
+        "/etc/init.d",
+        "/etc/rc.d",
+        "/etc/cron.d",
+        "/etc/cron.hourly",
+        "/etc/cron.daily",
+        "/etc/cron.weekly",
+        "/etc/cron.monthly",
+    ];
+    ROOTS.map(PathBuf::from).into()
+}
+
+/// Places below the default roots that hold only copies of what lies elsewhere: none.
+#[must_use]
+pub fn default_excludes() -> Vec<PathBuf> {
+    Vec::new()
+}
 
 /// Time since the system booted, sleep included. No person and no time server can set it.
 #[must_use]
@@ -62,64 +113,52 @@ pub fn is_superuser() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// The form in which a walk meets a path.
+#[must_use]
+pub fn walked_path(path: &Path) -> PathBuf {
+    path.to_owned()
+}
+
+/// The root of the running system.
+#[must_use]
+pub fn system_root() -> PathBuf {
+    "/".into()
+}
+
+/// Makes a folder, and those above it, for its owner alone. One that is there stays as it is.
+///
+/// # Errors
+/// It cannot be made.
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// How to make a file for its owner alone, in a folder open to others too.
+#[must_use]
+pub fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// Puts `draft`, whose content is on disk, in the place of `path`, and returns once that is on disk too.
+///
+/// # Errors
+/// It cannot be moved; then `path` is as it was.
+pub fn replace_file(draft: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(draft, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// Files that this process makes from now on are for its own user alone, in a folder open to others too.
 pub fn keep_files_private() {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    rustix::process::umask(Mode::from_raw_mode(0o077));
 }
 
 /// Lets every other thread of the machine go first. Best effort: a refusal changes nothing but speed.
 pub fn lower_priority() {
     // On Linux "this process" means the calling thread here.
     let _ = rustix::process::setpriority_process(None, 15);
-}
-
-/// All mounts this process can see.
-///
-/// # Errors
-/// `/proc` is not mounted or cannot be read.
-pub fn mounts() -> io::Result<Vec<Mount>> {
-    fs::read("/proc/self/mountinfo").map(|text| parse_mountinfo(&text))
-}
-
-/// proc(5): the mount point is field 5, the type follows a lone `-`; space, tab, line feed and backslash
-/// stand as three octal digits.
-fn parse_mountinfo(text: &[u8]) -> Vec<Mount> {
-    let parse = |line: &[u8]| {
-        let mut fields = line.split(|b| *b == b' ');
-        let point = fields.nth(4)?;
-        let file_system = fields.skip_while(|field| *field != b"-").nth(1)?;
-        Some(Mount {
-            point: PathBuf::from(OsString::from_vec(unescape_octal(point))),
-            file_system: String::from_utf8_lossy(file_system).into_owned(),
-        })
-    };
-    text.split(|b| *b == b'\n').filter_map(parse).collect()
-}
-
-fn unescape_octal(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, after @ ..] = rest {
-        let digit = |b: u8| (b'0'..=b'7').contains(&b).then(|| u32::from(b - b'0'));
-        let code = match (first, after) {
-            (b'\\', [a, b, c, ..]) => digit(*a)
-                .zip(digit(*b))
-                .zip(digit(*c))
-                .and_then(|((a, b), c)| u8::try_from(a * 64 + b * 8 + c).ok()),
-            _ => None,
-        };
-        match code {
-            Some(code) => {
-                bytes.push(code);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    bytes
 }
 
 /// The UUID of each mounted file system by its device number, which changes from boot to boot.
@@ -153,6 +192,12 @@ pub fn machine() -> Machine {
     Machine::new(SOURCES.into_iter().filter_map(read))
 }
 
+/// Settings are read from here if it is there and no other file is named.
+#[must_use]
+pub fn default_config_file() -> PathBuf {
+    "/etc/wardwatch/agent.toml".into()
+}
+
 /// For root the place that the file-system standard gives; for others the one of the XDG standard.
 #[must_use]
 pub fn default_state_dir() -> PathBuf {
@@ -164,6 +209,80 @@ pub fn default_state_dir() -> PathBuf {
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .unwrap_or_else(|| "/var/tmp".into())
         .join("wardwatch-agent")
+}
+
+/// Where an enrolment string is waited for.
+#[must_use]
+pub fn enrolment_file() -> PathBuf {
+    "/etc/wardwatch/wardwatch-enrol.txt".into()
+}
+
+/// Opens a file that holds a secret and decides whom this agent obeys: a regular file and no link, of this user
+/// or root, with no rights for anybody else. `None` where there is no file.
+///
+/// # Errors
+/// It may not be believed, or not be opened.
+pub fn open_private(path: &Path) -> Result<Option<File>, String> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(Errno::LOOP) => return Err("it is a link; put the file itself there".into()),
+        Err(error) => return Err(format!("it cannot be opened ({error})")),
+    };
+    let stat = rustix::fs::fstat(&file).map_err(|error| format!("it cannot be looked at ({error})"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err("it is no regular file".into());
+    }
+    let own = rustix::process::geteuid().as_raw();
+    if stat.st_uid != own && stat.st_uid != 0 {
+        return Err(format!("it belongs to user {}; `chown root` it if it is right", stat.st_uid));
+    }
+    if stat.st_mode & 0o077 != 0 {
+        return Err(format!(
+            "others may read or write it (mode {:o}); whoever could read it can use the string, so revoke the token, \
+             make a new one, and `chmod 600` the file",
+            stat.st_mode & 0o7777
+        ));
+    }
+    Ok(Some(file))
+}
+
+/// Why somebody other than this user or root could have filled a file or folder that decides what this agent runs.
+/// `None` where nobody could, or nothing is there.
+///
+/// # Errors
+/// The system does not say whose it is.
+pub fn distrust(path: &Path) -> io::Result<Option<String>> {
+    // Of a link both are asked: whoever owns the link chooses where it leads.
+    let (here, there) = match path.symlink_metadata().and_then(|here| Ok((here, path.metadata()?))) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        both => both?,
+    };
+    let trusted = [0, rustix::process::geteuid().as_raw()];
+    if let Some(stranger) = [here.st_uid(), there.st_uid()].into_iter().find(|user| !trusted.contains(user)) {
+        return Ok(Some(format!("it belongs to user {stranger}; choose a place of your own, or `chown` it")));
+    }
+    // A person's own group is often allowed to write; root has none that could be meant.
+    let others = if is_superuser() { 0o022 } else { 0o002 };
+    let mode = there.st_mode() & 0o7777;
+    Ok((mode & others != 0).then(|| {
+        format!("others may write it (mode {mode:o}); `chmod go-w` it, on FAT mount it with umask=077")
+    }))
+}
+
+/// What an agent that runs as an ordinary user cannot see or do here.
+#[must_use]
+pub fn lost_without_rights() -> &'static [&'static str] {
+    &[
+        "files that only root may read are told as unreadable, and folders that only root may enter are not watched",
+        "checks that read /etc/shadow, keys of the SSH server or rules of sudo are unknown",
+        "programs of other users cannot be told from their processes' links, and mounts are those of this session",
+        "serial numbers of the hardware are not read, so that a copied disk is recognised by its machine id alone",
+        "no service can be registered: the agent ends with the session, and nothing starts it again",
+    ]
 }
 
 #[must_use]
@@ -191,26 +310,45 @@ pub fn prompt_secret(prompt: &str) -> io::Result<Zeroizing<String>> {
 
 /// Whether the whole machine is going down, as systemd announces it. Says no when it cannot tell: an endpoint
 /// that is wrongly called silent is looked at, one that is wrongly called off is not.
-#[must_use]
-pub fn shutdown_is_under_way() -> bool {
+fn shutdown_is_under_way() -> bool {
     ["/run/systemd/shutdown/scheduled", "/run/nologin"].iter().any(|mark| Path::new(mark).exists())
+}
+
+/// Completes when a person, the service manager or the system asks this process to stop. Asked from now on, such a
+/// request no longer kills the process.
+///
+/// # Errors
+/// The system gives no means to hear of it.
+pub fn stop_requested() -> io::Result<impl Future<Output = StopReason> + Send> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if shutdown_is_under_way() { StopReason::Shutdown } else { StopReason::Service }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
-    fn mounts_are_read_with_escaped_names_and_optional_fields() {
-        let text =
-            b"36 35 98:0 /a /mnt/m\\303\\241y\\0401 rw,noatime master:1 shared:2 - nfs4 server:/a rw\n\
-            22 27 0:21 / /proc rw,relatime - proc proc rw\nnonsense\n";
-        assert_eq!(
-            parse_mountinfo(text),
-            [
-                Mount { point: "/mnt/máy 1".into(), file_system: "nfs4".into() },
-                Mount { point: "/proc".into(), file_system: "proc".into() },
-            ]
-        );
+    fn what_others_may_write_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("state");
+        assert_eq!(distrust(&folder).unwrap(), None, "nothing is there");
+        create_private_folder(&folder).unwrap();
+        assert_eq!(distrust(&folder).unwrap(), None);
+        let link = dir.path().join("link");
+        symlink(&folder, &link).unwrap();
+        assert_eq!(distrust(&link).unwrap(), None);
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        for path in [&folder, &link] {
+            let reason = distrust(path).unwrap().unwrap();
+            assert!(reason.contains("others may write it (mode 777)"), "{reason}");
+        }
     }
 }

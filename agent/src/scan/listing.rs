@@ -7,12 +7,7 @@ use wardwatch_policies::digest::Digest;
 use wardwatch_policies::file::{FileKind, FileState};
 use wardwatch_policies::path::EndpointPath;
 
-/// For whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    Table,
-    Json,
-}
+use crate::form::Form;
 
 /// What is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,13 @@
 
 use sysinfo::{CpuRefreshKind, Disks, MemoryRefreshKind, Networks, RefreshKind, System};
 use wardwatch_policies::host::{Disk, HostFacts};
+use wardwatch_policies::release::Version;
 
-/// Reads what the system says of the machine; `limits` is what the agent cannot do here.
+use crate::upgrade;
+
+/// Reads what the system says of the machine; `version` is the agent's, `limits` what it cannot do here.
 #[must_use]
-pub fn read(limits: Vec<String>) -> HostFacts {
+pub fn read(version: Version, limits: Vec<String>) -> HostFacts {
     // Each is told as unknown by itself: a recorder's system may not know all of them.
     let wanted = RefreshKind::nothing()
         .with_cpu(CpuRefreshKind::nothing())
@@ -23,7 +26,8 @@ pub fn read(limits: Vec<String>) -> HostFacts {
         memory_bytes: system.as_ref().map_or(0, System::total_memory),
         disks: disks(),
         addresses: addresses(),
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        agent_version: version.to_string(),
+        target: Some(upgrade::target()),
         limits,
     }
 }
@@ -70,7 +74,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_name_a_processor_and_memory() {
-        let facts = read(Vec::new());
+        let facts = read("0.1.0".parse().unwrap(), Vec::new());
         assert!(!facts.hostname.is_empty() && !facts.kernel.is_empty());
         assert!(facts.cpu_count > 0 && facts.memory_bytes > 0);
         assert!(facts.addresses.iter().all(|address| !address.starts_with("127.")));

@@ -4,27 +4,62 @@
 //! Everything is read below a root folder, the machine's own `/` or a mounted one. What may not or cannot be
 //! read is `Unreadable` with its reason.
 
+#[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as system;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
 use wardwatch_policies::evaluate;
-use wardwatch_policies::observation::{Observations, Reading, Unreadable};
+use wardwatch_policies::observation::{Observation, Observations, Reading, ServiceSeen, Unreadable};
 use wardwatch_policies::policy::Policy;
+use wardwatch_policies::system::System;
 use wardwatch_policies::verdict::PolicyResults;
 
-use linux::Sensor;
+use crate::platform;
+pub use system::SYSTEM;
+use system::Sensor;
 
 /// Reads everything the policies need once, and evaluates each. Where the root itself cannot be opened, every
-/// verdict that depends on it is unknown.
+/// verdict that depends on it is unknown; so is all of a policy for another system.
 #[must_use]
 pub fn evaluate_all<'p>(policies: impl IntoIterator<Item = &'p Policy>, root: &Path) -> Vec<PolicyResults> {
     let policies: Vec<_> = policies.into_iter().collect();
-    let needs: BTreeSet<_> = policies.iter().flat_map(|policy| policy.needs()).collect();
-    let observations = observe(needs, root);
-    policies.into_iter().map(|policy| evaluate::evaluate(policy, &observations)).collect()
+    let fits = |policy: &Policy| policy.system.is_none_or(|system| system == SYSTEM);
+    let needs = policies.iter().filter(|policy| fits(policy)).flat_map(|policy| policy.needs());
+    let observations = observe(needs.collect(), root);
+    policies
+        .into_iter()
+        .map(|policy| match policy.system {
+            Some(system) if system != SYSTEM => evaluate::evaluate(policy, &of_elsewhere(policy, system)),
+            _ => evaluate::evaluate(policy, &observations),
+        })
+        .collect()
+}
+
+/// Answers nothing: a service or a file of the same name would be another thing here.
+fn of_elsewhere(policy: &Policy, system: System) -> Observations {
+    let reason = Unreadable(format!("the policy is written for {system}, and this is {SYSTEM}"));
+    policy.needs().into_iter().map(|reading| (reading, Err(reason.clone()))).collect()
+}
+
+/// How a service of this machine stands.
+///
+/// # Errors
+/// It cannot be seen.
+pub fn service(name: &str) -> Result<ServiceSeen, Unreadable> {
+    let sensor = Sensor::open(&platform::system_root()).map_err(|error| Unreadable(say(&error)))?;
+    match sensor.read(&Reading::Service { name: name.to_owned() })? {
+        Observation::Service(seen) => Ok(seen),
+        _ => Err(Unreadable("something else was read".into())),
+    }
 }
 
 /// Answers each reading.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::sensor::binaries::watch::Notice;
+use crate::platform::Notice;
 
 const SETTLE: Duration = Duration::from_millis(150);
 const WRITING: Duration = Duration::from_secs(1);

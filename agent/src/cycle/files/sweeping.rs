@@ -1,7 +1,6 @@
 //! One pass over everything below the roots, and what is told once it is complete.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +12,12 @@ use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::report::Body;
 
 use super::{Files, RETRY};
-use crate::platform;
+use crate::platform::{self, Notice, files};
 use crate::random;
-use crate::sensor::binaries::content::{Interest, Trust};
+use crate::sensor::binaries::content::{Interest, Trust, passes_by_itself};
 use crate::sensor::binaries::ground::{Fences, Roots};
 use crate::sensor::binaries::record::Record;
 use crate::sensor::binaries::sweep::{End, Found, Sweep};
-use crate::sensor::binaries::watch::Notice;
 
 const MARK_INVENTORY: &str = "inventory";
 const MARK_COVERAGE: &str = "coverage";
@@ -124,6 +122,13 @@ impl Files {
                 if before.as_ref() == Some(&now) {
                     return;
                 }
+                // Whoever writes or holds it will soon be done: then it is looked at once more.
+                if let Record::Unreadable(reason) = &now
+                    && passes_by_itself(reason)
+                    && self.dirty.again(&local, Instant::now())
+                {
+                    return;
+                }
                 let Ok(path) = platform::endpoint_path(&local) else { return };
                 if self.teller.remembered(&path) == before {
                     self.saw(path, before.as_ref(), Some(now));
@@ -217,8 +222,8 @@ impl Files {
 }
 
 fn is_gone(path: &Path) -> bool {
-    match path.symlink_metadata() {
-        Ok(metadata) => !metadata.is_file(),
-        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    match files::facts_at(path) {
+        Ok(facts) => facts.is_none(),
+        Err(error) => files::is_gone(&error),
     }
 }

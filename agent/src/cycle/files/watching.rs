@@ -1,15 +1,16 @@
 //! Watches folders as a sweep enters them, and remembers why some are not watched.
 
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wardwatch_policies::file::Watch;
 
+use crate::platform::wake::Wake;
+use crate::platform::watch::Watcher;
+use crate::platform::{NotWatched, Notice};
 use crate::sensor::binaries::ground::Roots;
-use crate::sensor::binaries::watch::{Notice, Watcher, wait_for};
 
 pub(super) struct Watching {
     watcher: Result<Watcher, String>,
@@ -18,8 +19,9 @@ pub(super) struct Watching {
 }
 
 impl Watching {
-    pub(super) fn new(most: usize) -> Self {
-        let watcher = Watcher::new(most).map_err(|error| error.to_string());
+    /// `own` is a folder of our own, to try in whether the system announces changes.
+    pub(super) fn new(most: usize, own: &Path) -> Self {
+        let watcher = Watcher::new(most, own).map_err(|error| error.to_string());
         if let Err(reason) = &watcher {
             tracing::warn!("changes are found by scans only: {reason}");
         }
@@ -33,19 +35,19 @@ impl Watching {
             if root.is_file()
                 && let Some(folder) = root.parent()
             {
-                self.watch(root, folder);
+                self.note(root, folder, Watcher::watch_entries);
             }
         }
     }
 
     /// A sweep is about to list this folder.
     pub(super) fn enter(&self, roots: &Roots, folder: &Path) {
-        self.watch(roots.of(folder).unwrap_or(folder), folder);
+        self.note(roots.of(folder).unwrap_or(folder), folder, Watcher::watch);
     }
 
-    fn watch(&self, root: &Path, folder: &Path) {
+    fn note(&self, root: &Path, folder: &Path, watch: impl Fn(&Watcher, &Path) -> Result<(), NotWatched>) {
         if let Ok(watcher) = &self.watcher
-            && let Err(reason) = watcher.watch(folder)
+            && let Err(reason) = watch(watcher, folder)
         {
             let reason = format!("{}: {reason}", folder.display());
             self.reasons().entry(root.to_owned()).or_insert(reason);
@@ -80,17 +82,17 @@ impl Watching {
     }
 
     /// Waits for a change, for `wake` or for the time to pass.
-    pub(super) fn wait(&self, wake: BorrowedFd<'_>, timeout: Duration) {
+    pub(super) fn wait(&self, wake: &Wake, timeout: Duration) {
         let waited = match &self.watcher {
             Ok(watcher) => watcher.wait(wake, timeout),
-            Err(_) => wait_for(&[wake], timeout),
+            Err(_) => wake.wait(timeout),
         };
         settle(waited);
     }
 
     /// Waits for `wake` or for the time to pass.
-    pub(super) fn wait_for_wake(&self, wake: BorrowedFd<'_>, timeout: Duration) {
-        settle(wait_for(&[wake], timeout));
+    pub(super) fn wait_for_wake(&self, wake: &Wake, timeout: Duration) {
+        settle(wake.wait(timeout));
     }
 
     fn reasons(&self) -> MutexGuard<'_, BTreeMap<PathBuf, String>> {

@@ -2,24 +2,24 @@
 //! digest. Never by mapping it into memory: a file that is cut while it is read would kill the process.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Mode, OFlags};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::file::{FileKind, FileState};
 
 use super::pace::Pacer;
 use super::record::{Record, Stamp};
+use crate::platform::{FileFacts, files};
 
 /// How often a file is read again that changes while it is read.
 const ATTEMPTS: usize = 3;
 /// The reason when all attempts failed.
-pub const CHANGES_WHILE_READ: &str = "changes while it is read";
+const CHANGES_WHILE_READ: &str = "changes while it is read";
+/// The reason while another program keeps the file to itself.
+const IN_USE: &str = "in use by another program";
 const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Which files are hashed.
@@ -47,7 +47,7 @@ impl Trust {
         match self {
             Self::Stamps => true,
             Self::StampsButAShare { turn, of } => {
-                let digest = Digest::of(path.as_os_str().as_bytes());
+                let digest = Digest::of(path.as_os_str().as_encoded_bytes());
                 let [a, b, c, d, ..] = *digest.as_bytes();
                 u32::from_le_bytes([a, b, c, d]) % of.max(1) != turn % of.max(1)
             }
@@ -97,31 +97,33 @@ impl<'a> Reader<'a> {
     /// Looks at `path`, reading its content only if `before` does not tell it.
     pub fn look(&mut self, path: &Path, before: Option<&Record>) -> Look {
         self.pacer.begin();
-        let look = self.try_look(path, before).unwrap_or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Look::Gone,
-            // The path is a link now, which a walk passes over as well.
-            _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Look::Gone,
-            _ => Look::File(Record::Unreadable(reason_of(&error))),
+        let look = self.try_look(path, before).unwrap_or_else(|error| {
+            // A path that is a link now is gone too: a walk passes over it as well.
+            if files::is_gone(&error) {
+                Look::Gone
+            } else {
+                Look::File(Record::Unreadable(reason_of(&error)))
+            }
         });
         self.pacer.done(0);
         look
     }
 
     fn try_look(&mut self, path: &Path, before: Option<&Record>) -> io::Result<Look> {
-        let metadata = path.symlink_metadata()?;
-        if !metadata.is_file() {
-            return Ok(Look::Gone);
+        let Some(facts) = files::facts_at(path)? else { return Ok(Look::Gone) };
+        if let Some(reason) = facts.away {
+            return Ok(Look::File(Record::Unreadable(reason.into())));
         }
         if let Some(record) = before
             && self.trust.covers(path)
-            && record.stamp() == Some(self.stamp(&metadata))
+            && record.stamp() == Some(self.stamp(&facts))
             && (self.interest == Interest::Binaries || record.state().is_some())
         {
             return Ok(Look::File(record.clone()));
         }
         let was_of_interest = before.is_some_and(|record| record.state().is_some());
         for _ in 0..ATTEMPTS {
-            let file = open(path)?;
+            let file = files::open(path)?;
             match self.read(&file, was_of_interest)? {
                 Attempt::Done(record) => return Ok(Look::File(record)),
                 Attempt::Stopped => return Ok(Look::Stopped),
@@ -132,11 +134,8 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, mut file: &File, was_of_interest: bool) -> io::Result<Attempt> {
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let stamp = self.stamp(&metadata);
+        let Some(facts) = files::facts_of(file)? else { return Err(io::ErrorKind::NotFound.into()) };
+        let stamp = self.stamp(&facts);
         let mut filled = read_up_to(file, &mut self.buffer[..FileKind::HEAD_BYTES])?;
         let kind = FileKind::of_head(&self.buffer[..filled]);
         if !kind.is_binary() && self.interest == Interest::Binaries && !was_of_interest {
@@ -158,28 +157,17 @@ impl<'a> Reader<'a> {
                 }
             };
         }
-        if size != metadata.size() || self.stamp(&file.metadata()?) != stamp {
+        if size != facts.size || files::facts_of(file)?.is_none_or(|facts| self.stamp(&facts) != stamp) {
             return Ok(Attempt::Changed);
         }
-        let state = FileState {
-            digest: hasher.finalize().into(),
-            size,
-            kind,
-            mode: Some(metadata.mode() & 0o7777),
-            owner: Some((metadata.uid(), metadata.gid())),
-        };
+        let state =
+            FileState { digest: hasher.finalize().into(), size, kind, mode: facts.mode, owner: facts.owner };
         Ok(Attempt::Done(Record::Hashed { stamp, state }))
     }
 
-    fn stamp(&self, metadata: &Metadata) -> Stamp {
-        Stamp::of(metadata, self.file_systems.get(&metadata.dev()))
+    fn stamp(&self, facts: &FileFacts) -> Stamp {
+        Stamp::of(facts, self.file_systems.get(&facts.device))
     }
-}
-
-/// Opens for reading without following a link and without waiting for the other end of a pipe.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 fn read_up_to(mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
@@ -195,9 +183,18 @@ fn read_up_to(mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
+/// Whether a file that is unreadable for this reason is worth another look soon.
+#[must_use]
+pub fn passes_by_itself(reason: &str) -> bool {
+    [CHANGES_WHILE_READ, IN_USE].contains(&reason)
+}
+
 /// The reason of an I/O error in English, whatever language the system speaks.
 #[must_use]
 pub fn reason_of(error: &io::Error) -> String {
+    if files::is_in_use(error) {
+        return IN_USE.into();
+    }
     match error.kind() {
         io::ErrorKind::PermissionDenied => "permission denied".into(),
         io::ErrorKind::InvalidFilename => "the path is too long to be opened".into(),

@@ -3,52 +3,36 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::platform::{self, Mount};
-
-/// File systems that are not this machine's own files: to walk them would load a server, hang on a lost
-/// link, wake a mount or read what the kernel makes up.
-fn reason_to_skip(file_system: &str) -> Option<&'static str> {
-    let base = file_system.split('.').next().unwrap_or(file_system);
-    match base {
-        "nfs" | "nfs4" | "cifs" | "smb3" | "smbfs" | "9p" | "afs" | "ceph" | "glusterfs" | "lustre"
-        | "ncpfs" | "ocfs2" | "gfs2" | "beegfs" | "coda" => Some("a network file system"),
-        "fuse" | "fuseblk" | "virtiofs" => Some("a FUSE file system"),
-        "autofs" => Some("an automount point"),
-        "proc" | "sysfs" | "cgroup" | "cgroup2" | "debugfs" | "tracefs" | "securityfs" | "bpf" | "pstore"
-        | "configfs" | "devpts" | "mqueue" | "hugetlbfs" | "efivarfs" | "binfmt_misc" | "devtmpfs"
-        | "selinuxfs" | "rpc_pipefs" | "nsfs" => Some("files that the kernel makes up"),
-        _ => None,
-    }
-}
+use crate::platform::{self, ForeignPlace};
 
 /// What is never entered, with the reason in English.
 #[derive(Debug, Clone, Default)]
 pub struct Fences {
     by_path: HashMap<PathBuf, String>,
+    /// Why nothing at all is entered.
+    everywhere: Option<String>,
 }
 
 impl Fences {
-    /// Fences around foreign mounts and around what the configuration excludes.
+    /// Fences around foreign places and around what the configuration excludes.
     #[must_use]
-    pub fn new(mounts: &[Mount], excluded: &[PathBuf]) -> Self {
-        let foreign = mounts.iter().filter(|mount| mount.point != Path::new("/")).filter_map(|mount| {
-            let reason = reason_to_skip(&mount.file_system)?;
-            Some((mount.point.clone(), format!("{reason} ({})", mount.file_system)))
-        });
-        let excluded =
-            excluded.iter().map(|path| (path.clone(), "excluded by the agent's configuration".to_owned()));
-        Self { by_path: foreign.chain(excluded).collect() }
+    pub fn new(foreign: Vec<ForeignPlace>, excluded: &[PathBuf]) -> Self {
+        let foreign = foreign.into_iter().map(|place| (place.point, place.reason));
+        let excluded = excluded
+            .iter()
+            .map(|path| (platform::walked_path(path), "excluded by the agent's configuration".to_owned()));
+        Self { by_path: foreign.chain(excluded).collect(), everywhere: None }
     }
 
-    /// The fences of this machine now. Where its mounts cannot be read, nothing is entered: any folder might be
-    /// a network share.
+    /// The fences of this machine now. Where it does not say which places are foreign, nothing is entered: any
+    /// folder might be a network share.
     #[must_use]
     pub fn of_this_machine(excluded: &[PathBuf]) -> Self {
-        match platform::mounts() {
-            Ok(mounts) => Self::new(&mounts, excluded),
+        match platform::foreign_places() {
+            Ok(foreign) => Self::new(foreign, excluded),
             Err(error) => {
                 let reason = format!("the mounts of this machine cannot be read ({error})");
-                Self { by_path: HashMap::from([(PathBuf::from("/"), reason)]) }
+                Self { by_path: HashMap::new(), everywhere: Some(reason) }
             }
         }
     }
@@ -56,7 +40,7 @@ impl Fences {
     /// Why this very folder is not entered.
     #[must_use]
     pub fn at(&self, folder: &Path) -> Option<&str> {
-        self.by_path.get(folder).map(String::as_str)
+        self.everywhere.as_ref().or_else(|| self.by_path.get(folder)).map(String::as_str)
     }
 
     /// Why this path lies where nothing is looked at.
@@ -124,25 +108,17 @@ impl Roots {
 mod tests {
     use super::*;
 
-    fn mount(point: &str, file_system: &str) -> Mount {
-        Mount { point: point.into(), file_system: file_system.into() }
-    }
-
     #[test]
-    fn foreign_mounts_are_fenced_off_and_the_root_file_system_never_is() {
-        let mounts = [
-            mount("/", "9p"),
-            mount("/usr/share/team", "nfs4"),
-            mount("/opt/remote", "fuse.sshfs"),
-            mount("/opt/disk", "ext4"),
-            mount("/net", "autofs"),
-        ];
-        let fences = Fences::new(&mounts, &["/opt/recordings".into()]);
-        assert_eq!(fences.at(Path::new("/usr/share/team")), Some("a network file system (nfs4)"));
-        assert_eq!(fences.around(Path::new("/opt/remote/bin/x")), Some("a FUSE file system (fuse.sshfs)"));
-        assert_eq!(fences.around(Path::new("/net/a")), Some("an automount point (autofs)"));
-        assert_eq!(fences.at(Path::new("/opt/recordings")), Some("excluded by the agent's configuration"));
-        assert_eq!(fences.around(Path::new("/opt/disk/x")), None);
+    fn foreign_and_excluded_places_are_fenced_off_with_all_below() {
+        let foreign = ForeignPlace { point: "/opt/remote".into(), reason: "a FUSE file system".into() };
+        let recordings = PathBuf::from("/opt/recordings");
+        let fences = Fences::new(vec![foreign], std::slice::from_ref(&recordings));
+        assert_eq!(fences.around(Path::new("/opt/remote/bin/x")), Some("a FUSE file system"));
+        assert_eq!(
+            fences.at(&platform::walked_path(&recordings)),
+            Some("excluded by the agent's configuration")
+        );
+        assert_eq!(fences.around(Path::new("/opt/remotely")), None);
         assert_eq!(fences.around(Path::new("/usr/bin")), None);
     }
 

@@ -1,29 +1,32 @@
 //! What is remembered of one path, so that unchanged content is not read again.
 
-use std::os::unix::fs::MetadataExt;
-
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::file::{FileKind, FileState, Sighting};
 
-/// Tells a file that was not touched from one that was: file system, inode, size and the times of the last
-/// change of content and of attributes, in nanoseconds. FAT has no attribute time and no lasting inodes;
+use crate::platform::FileFacts;
+
+/// Tells a file that was not touched from one that was: file system, number of the file there, size and the times
+/// of the last change of content and of attributes. On Linux, FAT has no attribute time and no lasting inodes;
 /// there the kernel gives the creation time and makes inodes up, so after a new mount all is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp([u8; 16]);
 
 impl Stamp {
+    /// That of no file: the content is read at the next look.
+    const UNKNOWN: Self = Self([0; 16]);
+
     /// `file_system` is lasting where it is known; else the device number stands in, and after a boot that
     /// numbers devices anew all is read again.
     #[must_use]
-    pub fn of(metadata: &std::fs::Metadata, file_system: Option<&Digest>) -> Self {
+    pub fn of(facts: &FileFacts, file_system: Option<&Digest>) -> Self {
         let mut hasher = blake3::Hasher::new();
         match file_system {
             Some(id) => hasher.update(id.as_bytes()),
-            None => hasher.update(&metadata.dev().to_le_bytes()),
+            None => hasher.update(&facts.device.to_le_bytes()),
         };
-        hasher.update(&metadata.ino().to_le_bytes());
-        hasher.update(&metadata.size().to_le_bytes());
-        for time in [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()] {
+        hasher.update(&facts.number.to_le_bytes());
+        hasher.update(&facts.size.to_le_bytes());
+        for time in facts.changed {
             hasher.update(&time.to_le_bytes());
         }
         let mut stamp = [0; 16];
@@ -68,6 +71,16 @@ impl Record {
             Self::Hashed { state, .. } => Some(Sighting::Present(state.clone())),
             Self::Unreadable(reason) => Some(Sighting::Unreadable(reason.clone())),
             Self::NotBinary { .. } => None,
+        }
+    }
+
+    /// What can be said of a path by what the collector was told; nothing if it was told that nothing is there.
+    #[must_use]
+    pub fn of_told(sighting: Sighting) -> Option<Self> {
+        match sighting {
+            Sighting::Present(state) => Some(Self::Hashed { stamp: Stamp::UNKNOWN, state }),
+            Sighting::Unreadable(reason) => Some(Self::Unreadable(reason)),
+            Sighting::Absent => None,
         }
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::content::reason_of;
 use super::ground::{Fences, Roots};
+use crate::platform::files;
 
 /// What a walk comes across.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub fn walk(
 ) -> ControlFlow<()> {
     match fs::symlink_metadata(root) {
         Ok(metadata) if metadata.is_dir() => {}
-        Ok(metadata) if metadata.is_file() => return visit(Step::File(root.to_owned())),
+        Ok(metadata) if metadata.is_file() => return visit_file(root.to_owned(), visit),
         Ok(_) => return ControlFlow::Continue(()),
         Err(error) => return visit(Step::Unreadable(root.to_owned(), reason_of(&error))),
     }
@@ -46,6 +47,7 @@ pub fn walk(
             continue;
         }
         visit(Step::Folder(folder.clone()))?;
+        visit_streams(&folder, visit)?;
         list(&folder, &mut waiting, visit)?;
     }
     ControlFlow::Continue(())
@@ -66,11 +68,20 @@ fn list(
         let typed = entry.and_then(|entry| Ok((entry.file_type()?, entry)));
         match typed {
             Ok((kind, entry)) if kind.is_dir() => waiting.push(entry.path()),
-            Ok((kind, entry)) if kind.is_file() => visit(Step::File(entry.path()))?,
+            Ok((kind, entry)) if kind.is_file() => visit_file(entry.path(), visit)?,
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return visit(Step::Unreadable(folder.to_owned(), reason_of(&error))),
         }
     }
     ControlFlow::Continue(())
+}
+
+fn visit_file(path: PathBuf, visit: &mut dyn FnMut(Step) -> ControlFlow<()>) -> ControlFlow<()> {
+    visit_streams(&path, visit)?;
+    visit(Step::File(path))
+}
+
+fn visit_streams(path: &Path, visit: &mut dyn FnMut(Step) -> ControlFlow<()>) -> ControlFlow<()> {
+    files::streams(path).into_iter().try_for_each(|stream| visit(Step::File(stream)))
 }

@@ -15,8 +15,12 @@ use std::io;
 use std::path::Path;
 
 use wardwatch_policies::observation::{Observation, Reading, Unreadable};
+use wardwatch_policies::system::System;
 
 use place::Place;
+
+/// The system that is read here.
+pub const SYSTEM: System = System::Linux;
 
 type Installed = BTreeMap<String, String>;
 
@@ -41,6 +45,7 @@ impl Sensor {
             }
             Reading::Lines { path, line } => files::lines(place, path, line).map(Observation::Lines),
             Reading::Key(source) => keys::key(place, source).map(Observation::Key),
+            Reading::Registry(_) => Err(Unreadable("Linux has no registry".into())),
             Reading::Sysctl { name } => live::sysctl(place, name).map(Observation::Sysctl),
             Reading::Mounts => live::mounts(place).map(Observation::Mounts),
             Reading::Processes => live::processes(place).map(Observation::Processes),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use rustix::fs::FileType;
-use wardwatch_policies::observation::{FileSeen, LinesSeen, Unreadable};
-use wardwatch_policies::policy::pattern::{LinePattern, PathPattern};
+use wardwatch_policies::observation::{FileSeen, LinesSeen, Permissions, Unreadable};
+use wardwatch_policies::policy::pattern::LinePattern;
+use wardwatch_policies::policy::pattern::path::PathPattern;
 use wardwatch_policies::secret;
 
 use super::place::Place;
@@ -23,7 +24,8 @@ pub(super) fn seen(
                 continue;
             }
             let (mode, uid, gid) = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid);
-            seen.push(FileSeen { path, mode, uid, gid, group: groups.get(&gid).cloned() });
+            let permissions = Permissions { mode, uid, gid, group: groups.get(&gid).cloned() };
+            seen.push(FileSeen { path, permissions: Ok(permissions) });
         }
     }
     Ok(seen)

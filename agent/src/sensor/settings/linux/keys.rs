@@ -3,7 +3,7 @@
 use wardwatch_policies::keyfile::{Entry, entries};
 use wardwatch_policies::observation::{KeyFormat, KeySeen, KeySource, KeyValue, Unreadable};
 use wardwatch_policies::path::EndpointPath;
-use wardwatch_policies::policy::pattern::PathPattern;
+use wardwatch_policies::policy::pattern::path::PathPattern;
 
 use super::place::Place;
 

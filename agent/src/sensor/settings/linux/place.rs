@@ -13,7 +13,9 @@ use std::path::Path;
 use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
 use wardwatch_policies::observation::Unreadable;
 use wardwatch_policies::path::EndpointPath;
-use wardwatch_policies::policy::pattern::{PathPattern, name_matches};
+use wardwatch_policies::policy::pattern::name_matches;
+use wardwatch_policies::policy::pattern::path::PathPattern;
+use wardwatch_policies::system::System;
 
 use super::super::say;
 use walk::{Last, Spot};
@@ -147,6 +149,9 @@ impl Place {
 
     /// The paths that a pattern matches, in order. A path without `*` is given as it is, there or not.
     pub(super) fn expand(&self, pattern: &PathPattern) -> Result<Vec<EndpointPath>, Unreadable> {
+        if pattern.system() != System::Linux {
+            return Err(Unreadable(format!("this is Linux, and the path one of {}", pattern.system())));
+        }
         let mut paths = vec![Vec::new()];
         for name in pattern.names() {
             let mut next = Vec::new();

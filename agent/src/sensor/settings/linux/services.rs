@@ -18,9 +18,7 @@ pub(super) fn service(place: &Place, name: &str) -> Result<ServiceSeen, Unreadab
     // systemd starts SysV services as well, where it has no unit of that name.
     match sysv::service(place, name)? {
         Some(seen) => Ok(seen),
-        None if by_systemd => {
-            Ok(ServiceSeen { at: None, installed: false, enabled: false, masked: false, active: Ok(false) })
-        }
+        None if by_systemd => Ok(ServiceSeen::absent()),
         None => {
             Err(Unreadable("no init system's files are here: neither systemd, init.d nor inittab".into()))
         }

@@ -30,8 +30,7 @@ pub(super) fn service(place: &Place, name: &str) -> Result<ServiceSeen, Unreadab
         Some((_, "service" | "socket" | "timer" | "mount" | "path" | "target")) => name.to_owned(),
         _ => format!("{name}.service"),
     };
-    let mut seen =
-        ServiceSeen { at: None, installed: false, enabled: false, masked: false, active: Ok(false) };
+    let mut seen = ServiceSeen::absent();
     for folder in UNIT_FOLDERS {
         let path = join(folder, unit.as_bytes());
         let Some(Entry { stat, target }) = place.link(&path)? else { continue };

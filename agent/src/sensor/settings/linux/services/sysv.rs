@@ -45,6 +45,7 @@ pub(super) fn service(place: &Place, name: &str) -> Result<Option<ServiceSeen>, 
         at: enabled_at.or(has_script.then_some(script)).and_then(|path| EndpointPath::from_bytes(path).ok()),
         enabled,
         masked: false,
+        start_type: None,
         active: Err(Unreadable("this init system keeps no record of what runs".into())),
     }))
 }

@@ -5,37 +5,19 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
+use super::wake::{Wake, wait_for};
+use crate::platform::{NotWatched, Notice};
+
 const BUFFER_BYTES: usize = 16 * 1024;
-
-/// Something happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// A file came, went, was closed after writing, or has other rights now.
-    File(PathBuf),
-    /// A file is being written and was not closed yet.
-    Writing(PathBuf),
-    /// A folder came; nothing in it is watched yet.
-    FolderCame(PathBuf),
-    /// A folder is no longer there.
-    FolderWent(PathBuf),
-    /// The kernel dropped notices: anything may have happened.
-    Overflow,
-}
-
-/// A folder that is not watched, with the reason in English.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotWatched(pub String);
 
 /// Watched folders.
 pub struct Watcher {
@@ -45,20 +27,30 @@ pub struct Watcher {
 }
 
 impl Watcher {
+    /// Watches at most `most` folders. Whether changes are announced need not be tried in a folder of our own here.
+    ///
     /// # Errors
     /// The kernel gives no watcher, most often because this user has too many.
-    pub fn new(most: usize) -> Result<Self, NotWatched> {
+    pub fn new(most: usize, _own: &Path) -> Result<Self, NotWatched> {
         let kernel = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|error| {
             NotWatched(format!("the system gives no watcher ({error}); raise fs.inotify.max_user_instances"))
         })?;
         Ok(Self { kernel, most, folders: Mutex::default() })
     }
 
-    /// Watches the entries of `folder`, not those of the folders in it.
+    /// Watches `folder`, as far as one request to the system hears: its entries, not those of the folders in it.
     ///
     /// # Errors
     /// Why it is not watched. A folder that is gone is no error.
     pub fn watch(&self, folder: &Path) -> Result<(), NotWatched> {
+        self.watch_entries(folder)
+    }
+
+    /// Watches the entries of `folder` and nothing below.
+    ///
+    /// # Errors
+    /// As [`Self::watch`].
+    pub fn watch_entries(&self, folder: &Path) -> Result<(), NotWatched> {
         let flags = WatchFlags::CREATE
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::MODIFY
@@ -153,33 +145,16 @@ impl Watcher {
         }
     }
 
-    /// Waits until something happened, `wake` is readable, or `timeout` has passed.
+    /// Waits until something happened, `wake` was called, or `timeout` has passed.
     ///
     /// # Errors
     /// The system cannot wait.
-    pub fn wait(&self, wake: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
-        wait_for(&[self.kernel.as_fd(), wake], timeout)
+    pub fn wait(&self, wake: &Wake, timeout: Duration) -> io::Result<()> {
+        wait_for(&[self.kernel.as_fd(), wake.as_fd()], timeout)
     }
 
     fn folders(&self) -> MutexGuard<'_, HashMap<i32, Box<Path>>> {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Waits until one of `sources` is readable or `timeout` has passed.
-///
-/// # Errors
-/// The system cannot wait.
-pub fn wait_for(sources: &[BorrowedFd<'_>], timeout: Duration) -> io::Result<()> {
-    let mut fds: Vec<_> =
-        sources.iter().map(|source| PollFd::from_borrowed_fd(*source, PollFlags::IN)).collect();
-    let timeout = Timespec {
-        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: timeout.subsec_nanos().into(),
-    };
-    match poll(&mut fds, Some(&timeout)) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -208,7 +183,7 @@ mod tests {
     #[test]
     fn files_and_folders_that_come_and_go_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        let watcher = Watcher::new(10).unwrap();
+        let watcher = Watcher::new(10, folder.path()).unwrap();
         watcher.watch(folder.path()).unwrap();
         let (file, inner) = (folder.path().join("máy\n"), folder.path().join("inner"));
         fs::write(&file, "x").unwrap();
@@ -229,7 +204,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let mut file = fs::File::create(&path).unwrap();
-        let watcher = Watcher::new(10).unwrap();
+        let watcher = Watcher::new(10, folder.path()).unwrap();
         watcher.watch(folder.path()).unwrap();
         file.write_all(b"x").unwrap();
         assert_eq!(notices(&watcher), [Notice::Writing(path)]);
@@ -238,7 +213,7 @@ mod tests {
     #[test]
     fn watches_are_bounded_and_the_reason_is_said() {
         let folder = tempfile::tempdir().unwrap();
-        let watcher = Watcher::new(1).unwrap();
+        let watcher = Watcher::new(1, folder.path()).unwrap();
         let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
         watcher.watch(folder.path()).unwrap();
@@ -250,7 +225,7 @@ mod tests {
     #[test]
     fn a_forgotten_folder_is_silent() {
         let folder = tempfile::tempdir().unwrap();
-        let watcher = Watcher::new(10).unwrap();
+        let watcher = Watcher::new(10, folder.path()).unwrap();
         watcher.watch(folder.path()).unwrap();
         watcher.forget(folder.path());
         fs::write(folder.path().join("a"), "x").unwrap();

@@ -1,0 +1,72 @@
+//! Upgrades from the centre: another program is fetched into one of two slots, tried, and kept only once the
+//! collector has answered it; else the one before runs again.
+//!
+//! `judge` decides whether a release may come here, `slots` which program runs next; both are pure. `fetch`
+//! moves bytes, `folder` keeps programs and their state on disk, `handover` starts what was chosen,
+//! where need be `beside` the installed program. The
+//! installed program is never written: whatever becomes of the slots, it can run. The running agent's part
+//! stands in `cycle`.
+
+mod beside;
+pub mod fetch;
+pub mod folder;
+pub mod handover;
+pub mod judge;
+pub mod slots;
+
+use std::io;
+use std::path::PathBuf;
+
+use wardwatch_policies::release::{Target, Version};
+
+/// Set by the installed program for one that it hands over to: where the installed one lies.
+pub const INSTALLED: &str = "WARDWATCH_INSTALLED";
+/// Set for a program that runs beside the installed one, which waits for it.
+const BESIDE: &str = "WARDWATCH_BESIDE";
+
+/// The program of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    pub version: Version,
+    /// The one that the service starts, which may be another.
+    pub installed: PathBuf,
+    /// Whether this one lies in a slot.
+    pub in_slot: bool,
+    /// Whether another process waits for this one.
+    pub beside: bool,
+}
+
+impl Program {
+    /// # Errors
+    /// The system does not say where the program lies.
+    pub fn of_this_process(version: Version) -> io::Result<Self> {
+        let installed = std::env::var_os(INSTALLED);
+        let in_slot = installed.is_some();
+        let beside = is_beside();
+        let installed = installed.map_or_else(std::env::current_exe, |path| Ok(PathBuf::from(path)))?;
+        Ok(Self { version, installed, in_slot, beside })
+    }
+}
+
+/// Whether another process waits for this one.
+#[must_use]
+pub fn is_beside() -> bool {
+    std::env::var_os(INSTALLED).is_some() && std::env::var_os(BESIDE).is_some()
+}
+
+/// What this program is built for.
+///
+/// # Panics
+/// Never: a test reads it.
+#[must_use]
+pub fn target() -> Target {
+    env!("WARDWATCH_TARGET").parse().expect("cargo names targets by their triple")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_program_knows_its_target() {
+        assert!(super::target().as_str().contains(std::env::consts::OS));
+    }
+}
