@@ -8,6 +8,7 @@ mod endpoints;
 mod error;
 mod evidence;
 mod incidents;
+mod releases;
 mod users;
 
 use std::sync::Arc;
@@ -24,12 +25,14 @@ use sqlx::AnyPool;
 use self::error::ApiError;
 use crate::admin::AdminToken;
 use crate::fleet::Fleet;
+use crate::releases::Releases;
 use crate::store::evidence::EvidenceDir;
 
 /// What the calls share. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
     pub fleet: Fleet,
+    pub releases: Releases,
     pub token: Arc<AdminToken>,
     pub evidence: EvidenceDir,
     pub metrics: PrometheusHandle,
@@ -63,6 +66,10 @@ pub fn router(api: Api) -> Router {
         .route("/endpoints/{id}/commands", post(endpoints::command))
         .route("/tokens", get(endpoints::list_tokens).post(endpoints::create_token))
         .route("/tokens/{id}/revoke", post(endpoints::revoke_token))
+        .route("/releases", get(releases::list).post(releases::add))
+        .route("/rollouts", get(releases::rollouts).post(releases::roll_out))
+        .route("/rollouts/{id}/widen", post(releases::widen))
+        .route("/rollouts/{id}/stop", post(releases::stop))
         .route("/units", get(endpoints::units))
         .route("/users", post(users::create))
         .route("/users/{name}/reset", post(users::reset))

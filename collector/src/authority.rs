@@ -1,8 +1,9 @@
 //! The keys that all trust hangs on, and the certificates they sign.
 //!
-//! Made once at `init` below `DATA/authority`: the certificate authority, the root key, the collector key with
-//! the root key's word for it, and the server certificate. Only the root key may be missing afterwards: it is
-//! meant to be taken offline, and is needed again only to rotate the collector key. Who may have a certificate
+//! Made once at `init` below `DATA/authority`: the certificate authority, the root key, the collector key and the
+//! release key with the root key's word for each, and the server certificate. The root key and the release key
+//! may be missing afterwards: they are meant to be taken offline, the one needed again only to replace the
+//! others, the other only to sign a release. Who may have a certificate
 //! is not decided here but in [`crate::enrol`] and [`crate::registry`].
 
 mod certificates;
@@ -11,17 +12,20 @@ mod files;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use rcgen::KeyPair;
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::enrolment::{CollectorKey, seal_collector_key};
+use wardwatch_wire::release::{self, ReleaseKey};
 use zeroize::Zeroizing;
 
-pub use certificates::{AgentCertificate, CertificateRequest, InvalidRequest};
+pub use certificates::{AgentCertificate, CertificateRequest, InvalidRequest, holder};
 
 const CA: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
@@ -30,20 +34,29 @@ const ROOT_KEY: &str = "root.key";
 const ROOT_PUBLIC: &str = "root.pub";
 const COLLECTOR_KEY: &str = "collector.key";
 const COLLECTOR_WORD: &str = "collector.word";
+/// Take this file offline after `init`.
+const RELEASE_KEY: &str = "release.key";
+const RELEASE_WORD: &str = "release.word";
 const SERVER: &str = "server.pem";
 const SERVER_KEY: &str = "server.key";
 
 /// The keys cannot be made, read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    #[error("{} cannot be {action}; the collector cannot prove who it is", path.display())]
+    #[error("{} cannot be {action}", path.display())]
     File { path: PathBuf, action: &'static str, source: std::io::Error },
     #[error("{} already holds keys; they are never overwritten: choose another data directory", .0.display())]
     Exists(PathBuf),
     #[error("{} is damaged; put it back from a backup", .0.display())]
     Damaged(PathBuf),
-    #[error("{} may be read by others; run chmod -R go= on its directory", .0.display())]
+    #[error(
+        "{} is a secret that others may read; run `chmod 600` on it, or copy it first from a medium without rights, \
+         such as FAT, to one that has them",
+        .0.display()
+    )]
     Exposed(PathBuf),
+    #[error("{} does not hold the root key of this collector; nothing was changed; give the root.key of its `init`", .0.display())]
+    OtherRoot(PathBuf),
     #[error("a certificate cannot be made")]
     Certificate(#[from] rcgen::Error),
     #[error(
@@ -56,7 +69,7 @@ pub enum AuthorityError {
     Seal(#[from] wardwatch_wire::envelope::SealError),
 }
 
-/// The opened keys, but never the root key.
+/// The opened keys, but never the root key and the private release key.
 pub struct Authority {
     dir: PathBuf,
     ca: CertificateDer<'static>,
@@ -64,6 +77,15 @@ pub struct Authority {
     root: [u8; 32],
     collector: SigningKey,
     word: Vec<u8>,
+    release: Option<ReleaseAuthority>,
+}
+
+/// The release key as everybody may know it.
+#[derive(Clone)]
+pub struct ReleaseAuthority {
+    pub key: VerifyingKey,
+    /// The root key's word for it, as a signed envelope.
+    pub word: Vec<u8>,
 }
 
 /// What broker, enrolment and page show to whoever connects.
@@ -96,8 +118,40 @@ impl Authority {
         files::write(&dir.join(ROOT_PUBLIC), &root.verifying_key().to_bytes())?;
         files::write_signing_key(&dir.join(COLLECTOR_KEY), &collector)?;
         files::write(&dir.join(COLLECTOR_WORD), word.as_bytes())?;
+        write_release_key(dir, &root, 1)?;
         files::write(&dir.join(CA), ca.pem().as_bytes())?;
         Self::open(dir)
+    }
+
+    /// Makes a new release key in `dir`, in the place of one that was lost or became known, with the word of the
+    /// root key in `root_key`. Agents believe no older one once they have seen a release of this one.
+    ///
+    /// # Errors
+    /// The file does not hold the root key of this authority, or the directory cannot be written.
+    pub fn replace_release_key(dir: &Path, root_key: &Path) -> Result<(), AuthorityError> {
+        let root = files::read_signing_key(root_key)?;
+        let known: [u8; 32] = files::read_array(&dir.join(ROOT_PUBLIC))?;
+        if root.verifying_key().to_bytes() != known {
+            return Err(AuthorityError::OtherRoot(root_key.to_owned()));
+        }
+        let word = dir.join(RELEASE_WORD);
+        let serial = if word.exists() {
+            release::open_release_key(&files::read(&word)?, &root.verifying_key())
+                .map_err(|_| AuthorityError::Damaged(word))?
+                .1
+                .serial
+        } else {
+            0
+        };
+        write_release_key(dir, &root, serial + 1)
+    }
+
+    /// Reads a private release key, as `init` wrote it.
+    ///
+    /// # Errors
+    /// It is missing, damaged, or open to others.
+    pub fn read_release_key(file: &Path) -> Result<SigningKey, AuthorityError> {
+        files::read_signing_key(file)
     }
 
     /// Reads the keys in `dir`. The root key is not read and need not be there.
@@ -106,14 +160,26 @@ impl Authority {
     /// A file is missing, damaged, or open to others.
     pub fn open(dir: &Path) -> Result<Self, AuthorityError> {
         let path = |name: &str| dir.join(name);
+        let root = files::read_array(&path(ROOT_PUBLIC))?;
         Ok(Self {
             dir: dir.to_owned(),
             ca: files::read_certificate(&path(CA))?,
             ca_key: files::read_key_pair(&path(CA_KEY))?,
-            root: files::read_array(&path(ROOT_PUBLIC))?,
+            release: read_release_word(&path(RELEASE_WORD), &root)?,
+            root,
             collector: files::read_signing_key(&path(COLLECTOR_KEY))?,
             word: files::read(&path(COLLECTOR_WORD))?,
         })
+    }
+
+    /// The private keys that should be offline and lie here still.
+    #[must_use]
+    pub fn keys_online(&self) -> Vec<PathBuf> {
+        [ROOT_KEY, RELEASE_KEY]
+            .map(|name| self.dir.join(name))
+            .into_iter()
+            .filter(|key| key.exists())
+            .collect()
     }
 
     /// The certificate authority, X.509 in DER.
@@ -150,6 +216,12 @@ impl Authority {
     #[must_use]
     pub fn collector_word(&self) -> &[u8] {
         &self.word
+    }
+
+    /// Who may sign releases; `None` where an earlier version made the keys.
+    #[must_use]
+    pub const fn release(&self) -> Option<&ReleaseAuthority> {
+        self.release.as_ref()
     }
 
     /// Signs a certificate that lets `agent` connect to the broker.
@@ -200,11 +272,33 @@ impl ServerCertificate {
     /// # Errors
     /// A file is missing or damaged, or the key is not the certificate's.
     pub fn https(&self) -> Result<Arc<ServerConfig>, AuthorityError> {
+        self.https_with(WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// The same for agents: who has a certificate of this authority shows it, who has none yet need not.
+    ///
+    /// # Errors
+    /// As [`Self::https`].
+    pub fn https_for_agents(
+        &self,
+        ca: &CertificateDer<'static>,
+    ) -> Result<Arc<ServerConfig>, AuthorityError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.clone())?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        self.https_with(verifier)
+    }
+
+    fn https_with(&self, clients: Arc<dyn ClientCertVerifier>) -> Result<Arc<ServerConfig>, AuthorityError> {
         let (chain, key) = self.load()?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(chain, key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
@@ -217,6 +311,25 @@ impl ServerCertificate {
     pub fn load(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), AuthorityError> {
         Ok((vec![files::read_certificate(&self.chain_file)?], files::read_private_key(&self.key_file)?))
     }
+}
+
+fn write_release_key(dir: &Path, root: &SigningKey, serial: u64) -> Result<(), AuthorityError> {
+    let key = generate_signing_key()?;
+    let word = ReleaseKey { serial, key: key.verifying_key().to_bytes() };
+    let word = release::seal_release_key(root, &word)?;
+    files::write_signing_key(&dir.join(RELEASE_KEY), &key)?;
+    files::write(&dir.join(RELEASE_WORD), word.as_bytes())
+}
+
+fn read_release_word(file: &Path, root: &[u8; 32]) -> Result<Option<ReleaseAuthority>, AuthorityError> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let word = files::read(file)?;
+    let opened =
+        VerifyingKey::from_bytes(root).ok().and_then(|root| release::open_release_key(&word, &root).ok());
+    let (key, _) = opened.ok_or_else(|| AuthorityError::Damaged(file.to_owned()))?;
+    Ok(Some(ReleaseAuthority { key, word }))
 }
 
 fn generate_signing_key() -> Result<SigningKey, AuthorityError> {

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::Settings;
 use crate::service::Service;
@@ -46,6 +46,9 @@ enum Call {
     /// Incidents and the response steps of the plan
     #[command(subcommand)]
     Incidents(api::Incidents),
+    /// Versions of the agent and how they reach the endpoints
+    #[command(subcommand)]
+    Releases(api::Releases),
     /// The unit directory
     #[command(subcommand)]
     Units(api::Units),
@@ -82,6 +85,12 @@ struct Connection {
 const BAD: u8 = 1;
 const FAILED: u8 = 3;
 
+/// The command line as data, for man pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command line to its end.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -114,6 +123,7 @@ fn dispatch(call: Call) -> anyhow::Result<ExitCode> {
             Call::Endpoints(call) => call.run().await,
             Call::Alerts(call) => call.run().await,
             Call::Incidents(call) => call.run().await,
+            Call::Releases(call) => call.run().await,
             Call::Units(call) => call.run().await,
             Call::Users(call) => call.run().await,
             Call::Decode(args) => decode::run(args).await,

@@ -8,6 +8,7 @@ use wardwatch_policies::ids::AgentId;
 use wardwatch_wire::downlink::{Ack, Command, Downlink};
 use wardwatch_wire::enrolment::{self, CollectorKey};
 use wardwatch_wire::envelope::{Kind, OpenError, Unverified};
+use wardwatch_wire::release::{Release, ReleaseKey};
 use wardwatch_wire::report::{Heartbeat, Report};
 
 /// Everything about one message.
@@ -37,6 +38,7 @@ pub struct Keys<F> {
     pub report_key: F,
     pub collector: Option<VerifyingKey>,
     pub root: Option<VerifyingKey>,
+    pub release: Option<VerifyingKey>,
 }
 
 /// Takes a message apart.
@@ -70,6 +72,18 @@ where
             let address = enrolment::all_agents();
             let signature = signed::<CollectorKey>(&unverified, &address, keys.root.ok_or_else(no_keys));
             (None, signature, json(&word))
+        }
+        Kind::ReleaseKey => {
+            let word: ReleaseKey = unverified.payload()?;
+            let address = enrolment::all_agents();
+            let signature = signed::<ReleaseKey>(&unverified, &address, keys.root.ok_or_else(no_keys));
+            (None, signature, json(&word))
+        }
+        Kind::Release => {
+            let release: Release = unverified.payload()?;
+            let address = enrolment::all_agents();
+            let signature = signed::<Release>(&unverified, &address, keys.release.ok_or_else(no_keys));
+            (None, signature, json(&release))
         }
         Kind::EnrolmentRequest => {
             // It carries a token, which is a secret and is not shown.

@@ -1,12 +1,14 @@
 //! How an endpoint becomes known: a token goes out in an enrolment string, a signed request comes back over
 //! HTTPS, and a certificate answers it.
 //!
-//! [`decision`] decides, [`office`] keeps the books, [`listener`] speaks HTTP. What an enrolled endpoint may do
+//! [`decision`] decides, [`office`] keeps the books, [`listener`] speaks HTTP. At the same port
+//! [`programs`] hands programs to those that are enrolled. What an enrolled endpoint may do
 //! then is asked of [`crate::registry`].
 
 pub mod decision;
 pub mod listener;
 pub mod office;
+pub mod programs;
 pub mod rate;
 
 use sqlx::AnyConnection;

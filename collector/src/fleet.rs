@@ -132,11 +132,11 @@ impl Fleet {
             return Err(FleetError::NoSuchEndpoint(endpoint.clone()));
         }
         let life = i64::try_from(COMMAND_LIFE.as_millis()).unwrap_or(i64::MAX);
-        let command = commands::issue(&mut tx, endpoint, action, now, now.plus(life)).await?;
+        let command = commands::issue(&mut tx, endpoint, &action, now, now.plus(life)).await?;
         let change = Change::CommandIssued {
             endpoint: endpoint.clone(),
             command: command.0,
-            action: action.as_str().to_owned(),
+            action: action.kind().as_str().to_owned(),
         };
         let events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
         tx.commit().await?;

@@ -12,25 +12,26 @@ mod part;
 mod verify;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use serde::Serialize;
 use sqlx::AnyConnection;
-use tokio::sync::broadcast::error::TryRecvError;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
+use wardwatch_policies::finding::Finding;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
-use wardwatch_wire::downlink::{Downlink, DownlinkPosition, Witness};
+use wardwatch_wire::downlink::{Command, Downlink, DownlinkPosition, Witness};
 use wardwatch_wire::envelope::{self, Envelope, Kind};
+use wardwatch_wire::report::MAX_COMMANDS;
 
 use self::parking::Parking;
 use self::part::Part;
 use self::verify::Message;
 use self::waiting::Waiting;
-use crate::broker::{self, Broker, Inbound};
+use crate::broker::{Broker, Inbound};
 use crate::clock;
 use crate::registry::Registry;
 use crate::store::endpoints::{Endpoint, State};
@@ -47,10 +48,7 @@ pub struct Ingest {
     workflow: Workflow,
     key: SigningKey,
     broker: Arc<Broker>,
-    connections: broadcast::Receiver<broker::Event>,
     parking: Parking,
-    /// Agents whose connection is newer than the last command sent to them: it may not have arrived.
-    reconnected: BTreeSet<AgentId>,
 }
 
 /// One endpoint's messages, each with a signature that holds.
@@ -76,16 +74,13 @@ impl Ingest {
         key: SigningKey,
         broker: Arc<Broker>,
     ) -> Self {
-        let connections = broker.events();
-        let parking = Parking::default();
-        Self { store, registry, workflow, key, broker, connections, parking, reconnected: BTreeSet::new() }
+        Self { store, registry, workflow, key, broker, parking: Parking::default() }
     }
 
     /// Works until the collector stops. What is then still in the queue was not acknowledged.
     pub async fn run(mut self, mut inbound: mpsc::Receiver<Inbound>, stopped: watch::Receiver<bool>) {
         let mut waiting = Waiting::default();
         while waiting.fill(&mut inbound, &stopped).await {
-            self.note_connections();
             let mut batch: BTreeMap<AgentId, Incoming> = BTreeMap::new();
             for (endpoint, message) in waiting.take().into_iter().filter_map(|m| self.believed(m)) {
                 batch
@@ -146,27 +141,13 @@ impl Ingest {
         }
     }
 
-    fn note_connections(&mut self) {
-        loop {
-            match self.connections.try_recv() {
-                Ok(broker::Event::Connected(agent)) => {
-                    self.reconnected.insert(agent);
-                }
-                Ok(broker::Event::Disconnected(_)) => {}
-                Err(TryRecvError::Lagged(_)) => {
-                    self.reconnected.extend(self.registry.all().iter().map(|endpoint| endpoint.id.clone()));
-                }
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
-            }
-        }
-    }
-
     async fn commit(&mut self, batch: &[Incoming], now: UnixMillis) -> Result<Outcome, sqlx::Error> {
         let mut tx = self.store.write().await?;
         let ids: Vec<&AgentId> = batch.iter().map(|incoming| &incoming.endpoint.id).collect();
         let mut standings = reports::standings(&mut tx, &ids).await?;
         let mut recording = self.workflow.begin(&mut tx, now).await?;
         let mut parts = Vec::with_capacity(batch.len());
+        let mut upgraded = Vec::new();
         for Incoming { endpoint, messages } in batch {
             // Removed between the registry's answer and this transaction: nothing of it counts.
             let Some(standing) = standings.remove(&endpoint.id) else {
@@ -180,6 +161,9 @@ impl Ingest {
             for message in messages {
                 findings.extend(part.take(&mut tx, &mut self.parking, message.clone(), now).await?);
             }
+            if findings.iter().any(|finding| matches!(finding, Finding::Upgrade { .. })) {
+                upgraded.push(Event::Upgrade(endpoint.id.clone()));
+            }
             recording.observe(&mut tx, endpoint, &findings).await?;
             parts.push(part);
         }
@@ -187,6 +171,7 @@ impl Ingest {
         let witness = Witness { length: head.length, head: head.digest };
         let mut outcome = Outcome { downlink: Vec::new(), events: recording.finish(&mut tx).await? };
         outcome.downlink = self.answer(&mut tx, &mut parts, witness, now).await?;
+        outcome.events.append(&mut upgraded);
         let mut committed = Vec::new();
         for part in parts {
             outcome.events.push(Event::Endpoint(part.endpoint().id.clone()));
@@ -195,9 +180,6 @@ impl Ingest {
         reports::commit(&mut tx, &committed, now).await?;
         tx.commit().await?;
         metrics::counter!("wardwatch_reports_committed_total").increment(committed.len() as u64);
-        for (agent, _) in &outcome.downlink {
-            self.reconnected.remove(agent);
-        }
         Ok(outcome)
     }
 
@@ -209,27 +191,26 @@ impl Ingest {
         witness: Witness,
         now: UnixMillis,
     ) -> Result<Vec<(AgentId, Envelope)>, sqlx::Error> {
-        let asking: Vec<Arc<Endpoint>> = parts
-            .iter()
-            .filter(|part| part.downlink_stored().is_some())
-            .map(|part| part.endpoint().clone())
-            .collect();
+        let asking: Vec<Arc<Endpoint>> =
+            parts.iter().filter(|part| part.asks()).map(|part| part.endpoint().clone()).collect();
         let asking: Vec<&AgentId> = asking.iter().map(|endpoint| &endpoint.id).collect();
-        let mut waiting = commands::undelivered(db, &asking, now).await?;
+        let mut undelivered = commands::undelivered(db, &asking, now).await?;
         let mut downlink = Vec::with_capacity(parts.len());
         for part in parts {
             let agent = part.endpoint().id.clone();
             let Some(ack) = part.ack(witness) else { continue };
             downlink.extend(self.seal(Kind::Ack, &agent, part.advance(), now, ack));
-            for waiting in waiting.remove(&agent).unwrap_or_default() {
-                let arrived = waiting.sent.is_some_and(|sent| part.downlink_stored() >= Some(sent));
-                if arrived && !self.reconnected.contains(&agent) {
-                    commands::keep_delivered(db, waiting.command.id, now).await?;
-                } else {
-                    let position = part.advance();
-                    commands::keep_sent(db, waiting.command.id, position).await?;
-                    downlink.extend(self.seal(Kind::Command, &agent, position, now, waiting.command));
-                }
+            let (taken, open): (Vec<Command>, Vec<Command>) = undelivered
+                .remove(&agent)
+                .unwrap_or_default()
+                .into_iter()
+                .partition(|command| part.has_taken(command.id));
+            for command in taken {
+                commands::keep_delivered(db, command.id, now).await?;
+            }
+            // Sent again with every heartbeat until one names it: to take a command twice does nothing.
+            for command in open.into_iter().take(MAX_COMMANDS) {
+                downlink.extend(self.seal(Kind::Command, &agent, part.advance(), now, command));
             }
         }
         Ok(downlink)

@@ -21,10 +21,13 @@ use crate::config::Config;
 use crate::enrol::Reachable;
 use crate::enrol::listener::{self, Listener};
 use crate::enrol::office::Office;
+use crate::enrol::programs::Programs;
 use crate::fleet::Fleet;
 use crate::ingest::Ingest;
 use crate::registry::Registry;
+use crate::releases::{self, Releases};
 use crate::stopping::until;
+use crate::store::blobs::BlobDir;
 use crate::store::{Store, units};
 use crate::web::{self, Web};
 use crate::workflow::Workflow;
@@ -89,6 +92,13 @@ impl Service {
                 config.data_dir.display()
             )
         })?);
+        for key in authority.keys_online() {
+            tracing::warn!(
+                key = %key.display(),
+                "a key that should be offline lies on this machine; who breaks in can run any program on every \
+                 endpoint: move it to a safe place, see docs/upgrades.md"
+            );
+        }
         let certificate = authority.ensure_server_certificate(&config.advertise, now)?;
         let store = Store::open(&config.database).await?;
         let mut tx = store.write().await?;
@@ -111,6 +121,7 @@ impl Service {
         .await?;
         let broker = Arc::new(broker);
         let mqtt = broker.address();
+        let blobs = BlobDir::open(&config.data_dir).context("the folder of programs cannot be made")?;
         let enrolment = Listener::start(
             listener::Config::new(config.enrol, certificate.clone()),
             Office {
@@ -120,6 +131,7 @@ impl Service {
                 registry: registry.clone(),
                 clock: clock::now,
             },
+            Programs::new(registry.clone(), store.clone(), blobs.clone(), clock::now),
         )?;
         let enrol = enrolment.address();
         let fleet = Fleet {
@@ -135,6 +147,13 @@ impl Service {
             }),
         };
 
+        let releases = Releases {
+            store: store.clone(),
+            workflow: workflow.clone(),
+            authority: authority.clone(),
+            blobs,
+        };
+
         let listener = TcpListener::bind(config.web).with_context(|| {
             format!("the page cannot listen on {}; free the port or choose another with --web", config.web)
         })?;
@@ -142,9 +161,10 @@ impl Service {
         let web_tls = !web.ip().is_loopback();
         let (stop, stopped) = watch::channel(false);
         let tls = web_tls.then(|| web::tls(&certificate)).transpose()?;
-        let page = Web::new(fleet.clone(), &config.data_dir, web_tls)?;
+        let page = Web::new(fleet.clone(), releases.clone(), &config.data_dir, web_tls)?;
         let api = Api {
             fleet: fleet.clone(),
+            releases: releases.clone(),
             token: Arc::new(admin::read_token(&config.data_dir)?),
             evidence: page.evidence.clone(),
             metrics: logging::metrics()?,
@@ -156,6 +176,7 @@ impl Service {
         let mut tasks = JoinSet::new();
         tasks.spawn(ingest.run(inbound, stopped.clone()));
         tasks.spawn(silence::watch(fleet.clone(), stopped.clone()));
+        tasks.spawn(releases::watch::watch(releases, stopped.clone()));
         tasks.spawn(witness::sign_checkpoints(store, key.clone(), stopped.clone()));
         tasks.spawn(renew(fleet.clone(), enrolment, tls.clone(), stopped.clone()));
         tasks.spawn(async move {

@@ -4,6 +4,7 @@
 //! module of their own below. There is one writing connection, so writers queue here.
 
 pub mod alerts;
+pub mod blobs;
 pub mod commands;
 pub mod endpoints;
 pub mod evidence;
@@ -11,7 +12,9 @@ pub mod files;
 pub mod hosts;
 pub mod incidents;
 pub mod log;
+pub mod releases;
 pub mod reports;
+pub mod rollouts;
 pub mod sessions;
 pub mod tokens;
 pub mod units;

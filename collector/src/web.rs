@@ -21,7 +21,9 @@ mod log;
 mod overview;
 mod page;
 mod password;
+mod phrases;
 mod refusal;
+mod releases;
 pub mod rows;
 mod serve;
 mod session;
@@ -46,6 +48,7 @@ use wardwatch_policies::time::UnixMillis;
 
 use crate::clock;
 use crate::fleet::Fleet;
+use crate::releases::Releases;
 use crate::store::Store;
 use crate::store::evidence::EvidenceDir;
 use crate::workflow::Workflow;
@@ -56,6 +59,7 @@ pub use serve::{renew, serve, tls};
 #[derive(Clone)]
 pub struct Web {
     pub fleet: Fleet,
+    pub releases: Releases,
     /// Cookies are only for HTTPS.
     pub secure: bool,
     pub clock: Arc<dyn Fn() -> UnixMillis + Send + Sync>,
@@ -67,8 +71,14 @@ impl Web {
     ///
     /// # Errors
     /// The evidence folder cannot be made.
-    pub fn new(fleet: Fleet, data_dir: &Path, secure: bool) -> io::Result<Self> {
-        Ok(Self { fleet, secure, clock: Arc::new(clock::now), evidence: EvidenceDir::open(data_dir)? })
+    pub fn new(fleet: Fleet, releases: Releases, data_dir: &Path, secure: bool) -> io::Result<Self> {
+        Ok(Self {
+            fleet,
+            releases,
+            secure,
+            clock: Arc::new(clock::now),
+            evidence: EvidenceDir::open(data_dir)?,
+        })
     }
 
     const fn store(&self) -> &Store {
@@ -119,6 +129,9 @@ pub fn router(web: Web) -> Router {
         .route("/endpoints/{id}/approve", post(endpoints::act::approve))
         .route("/endpoints/{id}/command", post(endpoints::act::command))
         .route("/endpoints/{id}/remove", get(endpoints::act::ask_remove).post(endpoints::act::remove))
+        .route("/releases", get(releases::list))
+        .route("/releases/{id}/widen", post(releases::widen))
+        .route("/releases/{id}/stop", post(releases::stop))
         .route("/live", get(live::stream))
         .fallback(error::no_such_page)
         .layer(from_fn(form::refuse_foreign_sites))

@@ -30,6 +30,9 @@ pub enum Event {
     Alert(AlertId),
     Incident(IncidentId),
     Endpoint(AgentId),
+    /// An endpoint told what came of an upgrade.
+    Upgrade(AgentId),
+    Rollout(u64),
 }
 
 /// Makes changes. Cheap to clone.

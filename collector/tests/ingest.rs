@@ -19,3 +19,5 @@ mod reporter;
 mod setup;
 #[path = "ingest/streams.rs"]
 mod streams;
+#[path = "ingest/upgrades.rs"]
+mod upgrades;

@@ -8,6 +8,8 @@ mod endpoints;
 mod incidents;
 #[path = "page/record.rs"]
 mod record;
+#[path = "page/releases.rs"]
+mod releases;
 #[path = "page/signing_in.rs"]
 mod signing_in;
 #[path = "page/site.rs"]

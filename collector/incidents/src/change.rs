@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::Finding;
 use wardwatch_policies::ids::{AgentId, EndpointKind, ProcedureId, RuleId, StepId, UnitId};
+use wardwatch_policies::release::{Target, Version};
 use wardwatch_policies::severity::Severity;
 use wardwatch_policies::text::Text;
 use wardwatch_policies::time::UnixMillis;
@@ -188,6 +189,31 @@ pub enum Change {
         endpoint: AgentId,
         command: u64,
         action: String,
+    },
+    ReleaseAdded {
+        version: Version,
+        target: Target,
+        /// Of the program.
+        digest: Digest,
+        /// Bytes.
+        size: u64,
+    },
+    /// A version goes to a group of endpoints, to a share of them first.
+    RolloutBegun {
+        rollout: u64,
+        version: Version,
+        /// `None`: every unit.
+        unit: Option<UnitId>,
+        /// `None`: every kind.
+        kind: Option<EndpointKind>,
+        canary_percent: u8,
+    },
+    RolloutWidened {
+        rollout: u64,
+    },
+    RolloutStopped {
+        rollout: u64,
+        reason: String,
     },
 }
 

@@ -32,7 +32,15 @@ pub(super) struct Removal {
 
 #[derive(Deserialize)]
 pub(super) struct Ordered {
-    action: Action,
+    action: Asking,
+}
+
+/// What one endpoint may be asked for by itself; upgrades are rolled out.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Asking {
+    Rescan,
+    Recheck,
 }
 
 #[derive(Deserialize)]
@@ -102,8 +110,13 @@ pub(super) async fn command(
 ) -> Result<Json<Value>, ApiError> {
     let Json(Ordered { action }) = asked?;
     let agent: AgentId = id.parse().map_err(|_| no_such(&id))?;
+    let action = match action {
+        Asking::Rescan => Action::Rescan,
+        Asking::Recheck => Action::Recheck,
+    };
+    let kind = action.kind();
     let command = api.fleet.command(&Actor::LocalAdmin, &agent, action, clock::now()).await?;
-    Ok(Json(json!({ "command": command, "endpoint": agent, "action": action })))
+    Ok(Json(json!({ "command": command, "endpoint": agent, "action": kind })))
 }
 
 fn no_such(id: &str) -> ApiError {

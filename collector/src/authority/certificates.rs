@@ -67,6 +67,15 @@ pub struct AgentCertificate {
     pub serial: String,
 }
 
+/// Whose certificate this is, as [`crate::registry`] asks for it: the common name, and the serial number in
+/// lower-case hex without leading zeros. Whether it is of our authority was verified before.
+#[must_use]
+pub fn holder(certificate: &CertificateDer<'_>) -> Option<(AgentId, String)> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?.parse().ok()?;
+    Some((name, hex_without_leading_zeros(certificate.raw_serial())))
+}
+
 pub(super) fn generate_key() -> Result<KeyPair, AuthorityError> {
     Ok(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?)
 }

@@ -3,6 +3,7 @@
 mod alerts;
 mod endpoints;
 mod incidents;
+mod releases;
 mod users;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::{addresses, service};
 pub(super) use alerts::Alerts;
 pub(super) use endpoints::{Endpoints, Token, Units};
 pub(super) use incidents::Incidents;
+pub(super) use releases::Releases;
 pub(super) use users::Users;
 
 /// How long the collector may take to answer.

@@ -50,6 +50,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         report_key: |agent: &_| registry.get(agent).map(|endpoint| endpoint.report_key),
         collector: authority.as_ref().map(|authority| authority.collector_key().verifying_key()),
         root: authority.as_ref().and_then(|authority| VerifyingKey::from_bytes(&authority.root_key()).ok()),
+        release: authority.as_ref().and_then(|authority| authority.release().map(|release| release.key)),
     };
     let decoded = decode::decode(&bytes, &keys)
         .with_context(|| format!("{} holds no message of Wardwatch", args.file.display()))?;

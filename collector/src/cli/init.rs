@@ -33,6 +33,11 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
         "Move {} to a place without a network; it is needed only to replace the collector's key.",
         service::authority_dir(&config.data_dir).join("root.key").display()
     )?;
+    writeln!(
+        out,
+        "Move {} to whoever signs versions of the agent, away from this machine; see docs/upgrades.md.",
+        service::authority_dir(&config.data_dir).join("release.key").display()
+    )?;
     writeln!(out, "Start the collector:  wardwatch-collector run --config {}", file.display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -84,7 +84,7 @@ fn print(service: &Service, config: &Config, first_user: Option<(&str, &str)>, s
         None => writeln!(out, "Sign in with the user and password you chose before.")?,
     }
     writeln!(out, "\nThe next machine: save this string there in a file and run")?;
-    writeln!(out, "  wardwatch-agent enrol --string-file FILE && wardwatch-agent run")?;
+    writeln!(out, "  sudo ./wardwatch-agent install --string-file FILE")?;
     writeln!(out, "It holds for one machine and for 24 hours:\n\n{string}\n")?;
     if config.advertise.iter().all(|host| host == "127.0.0.1" || host == "localhost") {
         writeln!(

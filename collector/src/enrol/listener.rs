@@ -1,8 +1,10 @@
-//! The HTTPS listener that answers enrolment requests. It has no other page, and asks for no client
-//! certificate: who comes here has none yet.
+//! The HTTPS listener for agents: it answers enrolment requests of those that have no certificate yet, and gives
+//! programs to those that have one. It has no other page.
+
+mod connection;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,18 +13,24 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
+use rustls::pki_types::CertificateDer;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wardwatch_wire::enrolment::{MAX_REQUEST_BYTES, PATH};
+use wardwatch_wire::release::BLOBS;
 
+use self::connection::Acceptor;
 use super::decision::Refused;
 use super::office::Office;
+use super::programs::{self, Programs};
 use super::rate::{Buckets, Rate};
 use crate::authority::{AuthorityError, ServerCertificate};
+use crate::connections::Bounded;
+use crate::places::Bounds;
 
 /// How the listener listens.
 pub struct Config {
@@ -30,14 +38,26 @@ pub struct Config {
     pub listen: SocketAddr,
     pub certificate: ServerCertificate,
     pub rate: Rate,
+    /// Connections at once, counted from before the TLS handshake.
+    pub connections: Bounds,
     /// For the TLS handshake, again for the head and again for the body of the request.
     pub patience: Duration,
+    /// For a whole connection; on a slow link the part of a program takes its time.
+    pub life: Duration,
 }
 
 impl Config {
     #[must_use]
     pub fn new(listen: SocketAddr, certificate: ServerCertificate) -> Self {
-        Self { listen, certificate, rate: Rate::default(), patience: Duration::from_secs(10) }
+        Self {
+            listen,
+            certificate,
+            rate: Rate::default(),
+            // A whole ward office may stand behind one address.
+            connections: Bounds { all: 1024, each: 128 },
+            patience: Duration::from_secs(10),
+            life: Duration::from_secs(5 * 60),
+        }
     }
 }
 
@@ -53,6 +73,7 @@ pub enum ListenError {
 /// The running listener.
 pub struct Listener {
     address: SocketAddr,
+    ca: CertificateDer<'static>,
     tls: RustlsConfig,
     handle: Handle<SocketAddr>,
     serving: JoinHandle<io::Result<()>>,
@@ -60,7 +81,7 @@ pub struct Listener {
 
 struct Door {
     office: Office,
-    buckets: Mutex<Buckets>,
+    buckets: Mutex<Buckets<IpAddr>>,
     patience: Duration,
 }
 
@@ -69,9 +90,10 @@ impl Listener {
     ///
     /// # Errors
     /// The address is taken, or the certificate files cannot be used.
-    pub fn start(config: Config, office: Office) -> Result<Self, ListenError> {
+    pub fn start(config: Config, office: Office, programs: Programs) -> Result<Self, ListenError> {
         let bind = |source| ListenError::Bind { address: config.listen, source };
-        let tls = RustlsConfig::from_config(config.certificate.https()?);
+        let ca = office.authority.ca().clone();
+        let tls = RustlsConfig::from_config(config.certificate.https_for_agents(&ca)?);
         let listener = TcpListener::bind(config.listen).map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
@@ -81,12 +103,18 @@ impl Listener {
         let service = Router::new()
             .route(PATH, post(answer))
             .with_state(door)
+            .route(&format!("{BLOBS}/{{digest}}"), get(programs::give).with_state(programs))
             .into_make_service_with_connect_info::<SocketAddr>();
 
         let handle = Handle::new();
         let mut server = axum_server::from_tcp(listener)
             .map_err(bind)?
-            .acceptor(RustlsAcceptor::new(tls.clone()).handshake_timeout(config.patience))
+            .acceptor(Bounded::new(
+                Acceptor(RustlsAcceptor::new(tls.clone()).handshake_timeout(config.patience)),
+                config.connections,
+                Some(config.life),
+                "enrolment",
+            ))
             .handle(handle.clone())
             .http1_only();
         server
@@ -97,7 +125,7 @@ impl Listener {
             // One request a connection, so that idle ones hold nothing.
             .keep_alive(false);
         let serving = tokio::spawn(server.serve(service));
-        Ok(Self { address, tls, handle, serving })
+        Ok(Self { address, ca, tls, handle, serving })
     }
 
     /// Where it listens, with the true port.
@@ -111,7 +139,7 @@ impl Listener {
     /// # Errors
     /// The certificate files cannot be used; the old certificate stays.
     pub fn renew(&self, certificate: &ServerCertificate) -> Result<(), ListenError> {
-        self.tls.reload_from_config(certificate.https()?);
+        self.tls.reload_from_config(certificate.https_for_agents(&self.ca)?);
         Ok(())
     }
 

@@ -1,14 +1,14 @@
-//! How often one address may ask: a bucket of requests each, refilled steadily. Pure; bounded in memory.
+//! How often one address or agent may ask: a bucket of requests each, refilled steadily. Pure; bounded in memory.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::hash::Hash;
 
 use wardwatch_policies::time::UnixMillis;
 
-/// No more addresses are remembered at once; beyond it, new addresses wait until others are forgotten.
-const MAX_ADDRESSES: usize = 10_000;
+/// No more askers are remembered at once; beyond it, new ones wait until others are forgotten.
+const MAX_ASKERS: usize = 10_000;
 
-/// What one address may ask.
+/// What one asker may ask.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
     /// Requests at once. A whole ward office may stand behind one address.
@@ -23,33 +23,33 @@ impl Default for Rate {
     }
 }
 
-/// The buckets of all addresses that asked lately.
-pub struct Buckets {
+/// The buckets of all that asked lately.
+pub struct Buckets<K> {
     rate: Rate,
-    /// When each address's bucket is full again.
-    full_at: HashMap<IpAddr, UnixMillis>,
+    /// When each bucket is full again.
+    full_at: HashMap<K, UnixMillis>,
 }
 
-impl Buckets {
+impl<K: Eq + Hash> Buckets<K> {
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         Self { rate, full_at: HashMap::new() }
     }
 
-    /// Takes one request out of the address's bucket; `false` if it is empty.
-    pub fn take(&mut self, address: IpAddr, now: UnixMillis) -> bool {
-        if self.full_at.len() >= MAX_ADDRESSES {
+    /// Takes one request out of the asker's bucket; `false` if it is empty.
+    pub fn take(&mut self, asker: K, now: UnixMillis) -> bool {
+        if self.full_at.len() >= MAX_ASKERS {
             self.full_at.retain(|_, full_at| *full_at > now);
         }
         let refill = i64::from(self.rate.refill_ms);
-        let known = self.full_at.get(&address).copied();
-        if known.is_none() && self.full_at.len() >= MAX_ADDRESSES {
+        let known = self.full_at.get(&asker).copied();
+        if known.is_none() && self.full_at.len() >= MAX_ASKERS {
             return false;
         }
         let full_at = known.unwrap_or(now).max(now).plus(refill);
         let allowed = full_at.since(now) <= refill * i64::from(self.rate.burst);
         if allowed {
-            self.full_at.insert(address, full_at);
+            self.full_at.insert(asker, full_at);
         }
         allowed
     }
@@ -57,12 +57,14 @@ impl Buckets {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]
     fn a_burst_is_allowed_and_then_one_request_a_refill() {
         let mut buckets = Buckets::new(Rate { burst: 3, refill_ms: 1_000 });
-        let (one, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let at = |ms: i64| UnixMillis(1_000_000 + ms);
         assert_eq!([0, 1, 2, 3].map(|ms| buckets.take(one, at(ms))), [true, true, true, false]);
         assert!(buckets.take(other, at(3)));
@@ -74,7 +76,7 @@ mod tests {
     fn memory_stays_bounded_and_empties_again() {
         let mut buckets = Buckets::new(Rate { burst: 1, refill_ms: 1_000 });
         let now = UnixMillis(0);
-        for number in 0..u32::try_from(MAX_ADDRESSES).unwrap() {
+        for number in 0..u32::try_from(MAX_ASKERS).unwrap() {
             assert!(buckets.take(IpAddr::from(number.to_be_bytes()), now));
         }
         let late = IpAddr::from([255, 255, 255, 255]);

@@ -4,15 +4,18 @@
 use std::collections::BTreeMap;
 
 use sqlx::AnyConnection;
+use wardwatch_policies::file::Sighting;
 use wardwatch_policies::finding::{Finding, StreamReason};
 use wardwatch_policies::ids::{AgentId, CheckId};
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_policies::verdict::{CheckResult, PolicyResults};
+use wardwatch_wire::downlink::CommandId;
 use wardwatch_wire::report::{Body, Report, StopReason};
 
 use super::inventory::Inventory;
 use crate::store::reports::{Link, Standing};
-use crate::store::{files, hosts, verdicts};
+use crate::store::rollouts::Counted;
+use crate::store::{files, hosts, releases, rollouts, verdicts};
 
 /// Stores what the report tells, files at the latest with [`Inventory::write`], and returns what was found.
 ///
@@ -41,7 +44,8 @@ pub(super) async fn apply(
         Body::Files(seen) => {
             inventory.load(db, endpoint, seen.iter().map(|seen| &seen.path).collect()).await?;
             let complete = standing.inventory_complete;
-            seen.iter().filter_map(|seen| inventory.see(stream, seen, complete)).collect()
+            let found = seen.iter().filter_map(|seen| inventory.see(stream, seen, complete)).collect();
+            unexplained(db, endpoint, found).await?
         }
         Body::InventoryComplete { .. } => {
             let gone = inventory.gone(db, endpoint, stream, now).await?;
@@ -62,7 +66,52 @@ pub(super) async fn apply(
             standing.link = Link::Off;
             Vec::new()
         }
+        Body::Upgrade { command, version, outcome } => {
+            let asked = match rollouts::keep_outcome(db, endpoint, *command, outcome, now).await? {
+                Counted::Yes(asked) => Some(asked),
+                Counted::Said(asked) => {
+                    not_counted(endpoint, *command, "said-before");
+                    Some(asked)
+                }
+                Counted::Unasked => {
+                    not_counted(endpoint, *command, "unasked");
+                    None
+                }
+            };
+            vec![Finding::Upgrade { version: version.or(asked), outcome: outcome.clone() }]
+        }
     })
+}
+
+/// Whoever holds an endpoint's keys can say anything of upgrades; it must not stop those of others.
+fn not_counted(endpoint: &AgentId, command: CommandId, reason: &'static str) {
+    tracing::warn!(%endpoint, command = command.0, reason, "what came of an upgrade is not counted");
+    metrics::counter!("wardwatch_upgrade_outcomes_not_counted_total", "reason" => reason).increment(1);
+}
+
+/// Leaves out the agent's own program where it became a release that this collector holds: an upgrade is no
+/// attack. That it changed is on record with the file.
+async fn unexplained(
+    db: &mut AnyConnection,
+    endpoint: &AgentId,
+    findings: Vec<Finding>,
+) -> Result<Vec<Finding>, sqlx::Error> {
+    const PROGRAMS: [&[u8]; 2] = [b"wardwatch-agent", b"wardwatch-agent.exe"];
+    let mut unexplained = Vec::with_capacity(findings.len());
+    for finding in findings {
+        let explained = match &finding {
+            Finding::File { path, new: Sighting::Present(state), .. }
+                if PROGRAMS.contains(&path.file_name()) =>
+            {
+                releases::explains(db, endpoint, state.digest).await?
+            }
+            _ => false,
+        };
+        if !explained {
+            unexplained.push(finding);
+        }
+    }
+    Ok(unexplained)
 }
 
 async fn changed_verdicts(

@@ -8,7 +8,7 @@ use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::Finding;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
-use wardwatch_wire::downlink::{Ack, DownlinkPosition, Witness};
+use wardwatch_wire::downlink::{Ack, CommandId, DownlinkPosition, Witness};
 use wardwatch_wire::report::{Body, Heartbeat, Nonce, Position, StreamId};
 use wardwatch_wire::stream::{Placement, Progress};
 
@@ -39,10 +39,10 @@ pub(super) struct Part {
 }
 
 /// What a heartbeat asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Answer {
     nonce: Nonce,
-    downlink: DownlinkPosition,
+    commands: Vec<CommandId>,
 }
 
 impl Part {
@@ -89,9 +89,14 @@ impl Part {
         &self.endpoint
     }
 
-    /// What the agent says it has of its downlink, if it asked for an answer.
-    pub(super) fn downlink_stored(&self) -> Option<DownlinkPosition> {
-        self.heartbeat.map(|answer| answer.downlink)
+    /// Whether the agent asked for an answer.
+    pub(super) const fn asks(&self) -> bool {
+        self.heartbeat.is_some()
+    }
+
+    /// Whether the agent says that it has taken this command.
+    pub(super) fn has_taken(&self, command: CommandId) -> bool {
+        self.heartbeat.as_ref().is_some_and(|answer| answer.commands.contains(&command))
     }
 
     /// Takes in a message, and the waiting reports that it makes way for.
@@ -119,7 +124,7 @@ impl Part {
             return Vec::new();
         }
         self.told = Told { time: Some(heartbeat.time), outbox_reports: Some(heartbeat.outbox_reports) };
-        self.heartbeat = Some(Answer { nonce: heartbeat.nonce, downlink: heartbeat.downlink });
+        self.heartbeat = Some(Answer { nonce: heartbeat.nonce, commands: heartbeat.commands.clone() });
         self.asked = Some(heartbeat.stream);
         let mut findings = self.heard(now);
         if contact == Contact::Returned {
@@ -211,7 +216,7 @@ impl Part {
             stream: current.map(|c| c.stream).or(self.asked)?,
             committed: current.map_or(0, |c| c.committed),
             resend_from: self.resend_from,
-            nonce: self.heartbeat.map(|answer| answer.nonce),
+            nonce: self.heartbeat.as_ref().map(|answer| answer.nonce),
             witness,
         })
     }

@@ -5,17 +5,9 @@ use std::collections::BTreeMap;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
-use wardwatch_wire::downlink::{Action, Command, CommandId, DownlinkPosition};
+use wardwatch_wire::downlink::{Action, ActionKind, Command, CommandId};
 
 use super::{Corrupt, ROWS, placeholders};
-
-/// A command that has not arrived yet, as far as is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Undelivered {
-    pub command: Command,
-    /// Where in the downlink it was last sent.
-    pub sent: Option<DownlinkPosition>,
-}
 
 /// Keeps a new command and gives it its number.
 ///
@@ -24,21 +16,45 @@ pub struct Undelivered {
 pub async fn issue(
     db: &mut AnyConnection,
     endpoint: &AgentId,
-    action: Action,
+    action: &Action,
     now: UnixMillis,
     expires: UnixMillis,
 ) -> Result<CommandId, sqlx::Error> {
     let row = sqlx::query("select coalesce(max(id), 0) + 1 from commands").fetch_one(&mut *db).await?;
     let id: i64 = row.try_get(0)?;
-    sqlx::query("insert into commands (id, endpoint, action, issued, expires) values ($1, $2, $3, $4, $5)")
-        .bind(id)
-        .bind(endpoint.as_str())
-        .bind(action.as_str())
-        .bind(now.0)
-        .bind(expires.0)
-        .execute(db)
-        .await?;
+    sqlx::query(
+        "insert into commands (id, endpoint, action, issued, expires, payload) \
+         values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(id)
+    .bind(endpoint.as_str())
+    .bind(action.kind().as_str())
+    .bind(now.0)
+    .bind(expires.0)
+    .bind(payload(action)?)
+    .execute(db)
+    .await?;
     Ok(CommandId(id.unsigned_abs()))
+}
+
+fn payload(action: &Action) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    let Action::Upgrade(release) = action else { return Ok(None) };
+    let mut bytes = Vec::new();
+    ciborium::into_writer(release, &mut bytes).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    Ok(Some(bytes))
+}
+
+fn action(kind: &str, payload: Option<Vec<u8>>) -> Result<Action, Corrupt> {
+    match ActionKind::parse(kind).ok_or(Corrupt("commands.action"))? {
+        ActionKind::Rescan => Ok(Action::Rescan),
+        ActionKind::Recheck => Ok(Action::Recheck),
+        ActionKind::Upgrade => {
+            let bytes = payload.ok_or(Corrupt("commands.payload"))?;
+            ciborium::from_reader(bytes.as_slice())
+                .map(Action::Upgrade)
+                .map_err(|_| Corrupt("commands.payload"))
+        }
+    }
 }
 
 /// The commands to these endpoints that have neither arrived nor expired, oldest first.
@@ -49,11 +65,11 @@ pub async fn undelivered(
     db: &mut AnyConnection,
     endpoints: &[&AgentId],
     now: UnixMillis,
-) -> Result<BTreeMap<AgentId, Vec<Undelivered>>, sqlx::Error> {
-    let mut found: BTreeMap<AgentId, Vec<Undelivered>> = BTreeMap::new();
+) -> Result<BTreeMap<AgentId, Vec<Command>>, sqlx::Error> {
+    let mut found: BTreeMap<AgentId, Vec<Command>> = BTreeMap::new();
     for chunk in endpoints.chunks(ROWS) {
         let mut sql = String::from(
-            "select endpoint, id, action, expires, sent_epoch, sent_seq from commands \
+            "select endpoint, id, action, expires, payload from commands \
              where delivered is null and expires > $1 and endpoint in (",
         );
         placeholders(&mut sql, 2, chunk.len());
@@ -64,17 +80,13 @@ pub async fn undelivered(
         }
         for row in query.fetch_all(&mut *db).await? {
             let endpoint = row.try_get::<String, _>(0)?.parse().map_err(|_| Corrupt("commands.endpoint"))?;
-            let action: String = row.try_get(2)?;
-            let number = |column: usize| -> Result<Option<u64>, sqlx::Error> {
-                Ok(row.try_get::<Option<i64>, _>(column)?.map(i64::unsigned_abs))
-            };
+            let kind: String = row.try_get(2)?;
             let command = Command {
                 id: CommandId(row.try_get::<i64, _>(1)?.unsigned_abs()),
-                action: Action::parse(&action).ok_or(Corrupt("commands.action"))?,
+                action: action(&kind, row.try_get(4)?)?,
                 expires: UnixMillis(row.try_get(3)?),
             };
-            let sent = number(4)?.zip(number(5)?).map(|(epoch, seq)| DownlinkPosition { epoch, seq });
-            found.entry(endpoint).or_default().push(Undelivered { command, sent });
+            found.entry(endpoint).or_default().push(command);
         }
     }
     Ok(found)
@@ -92,24 +104,6 @@ pub async fn waiting(db: &AnyPool, endpoint: &str, now: UnixMillis) -> Result<i6
     .bind(endpoint)
     .fetch_one(db)
     .await
-}
-
-/// Notes where a command is sent.
-///
-/// # Errors
-/// The database fails.
-pub async fn keep_sent(
-    db: &mut AnyConnection,
-    id: CommandId,
-    position: DownlinkPosition,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("update commands set sent_epoch = $2, sent_seq = $3 where id = $1")
-        .bind(id.0.cast_signed())
-        .bind(position.epoch.cast_signed())
-        .bind(position.seq.cast_signed())
-        .execute(db)
-        .await?;
-    Ok(())
 }
 
 /// Notes that the agent has a command.

@@ -6,18 +6,22 @@ use wardwatch_policies::ids::AgentId;
 
 use super::{Corrupt, text};
 
-/// Writes the facts and the host name that lists show.
+/// Writes the facts, and of them what lists show and roll-outs ask for.
 ///
 /// # Errors
 /// The database fails.
 pub async fn keep(db: &mut AnyConnection, endpoint: &AgentId, facts: &HostFacts) -> Result<(), sqlx::Error> {
     let body = serde_json::to_string(facts).map_err(|e| sqlx::Error::Encode(e.into()))?;
-    sqlx::query("update endpoints set host = $2, hostname = $3 where id = $1")
-        .bind(endpoint.as_str())
-        .bind(body)
-        .bind(text(&facts.hostname))
-        .execute(db)
-        .await?;
+    sqlx::query(
+        "update endpoints set host = $2, hostname = $3, agent_version = $4, target = $5 where id = $1",
+    )
+    .bind(endpoint.as_str())
+    .bind(body)
+    .bind(text(&facts.hostname))
+    .bind(text(&facts.agent_version))
+    .bind(facts.target.as_ref().map(|target| target.as_str().to_owned()))
+    .execute(db)
+    .await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use wardwatch_policies::finding::Finding;
+use wardwatch_policies::release::UpgradeOutcome;
 use wardwatch_policies::verdict::Evidence;
 
 use super::Web;
@@ -92,7 +93,9 @@ struct Why {
     check: Option<CheckWords>,
     /// What it read.
     evidence: Vec<Evidence>,
-    /// A time and a reason, as the endpoint or the collector wrote it.
+    /// Since when, or from when until when.
+    time: Option<String>,
+    /// As the endpoint wrote it.
     reason: Option<String>,
 }
 
@@ -106,7 +109,7 @@ pub(super) async fn show(State(web): State<Web>, page: Page, At(id): At<i64>) ->
 }
 
 fn why(page: &Page, finding: &Finding) -> Why {
-    let mut why = Why { sides: None, check: None, evidence: Vec::new(), reason: None };
+    let mut why = Why { sides: None, check: None, evidence: Vec::new(), time: None, reason: None };
     match finding {
         Finding::File { old, new, .. } => {
             why.sides = Some((words::side(page.language, old), words::side(page.language, new)));
@@ -116,12 +119,26 @@ fn why(page: &Page, finding: &Finding) -> Why {
             why.evidence.clone_from(evidence);
         }
         Finding::Blind { from, to, reason, .. } => {
-            why.reason = Some(format!("{} – {}: {reason}", page.at(from), page.at(to)));
+            why.time = Some(format!("{} – {}", page.at(from), page.at(to)));
+            why.reason = Some(reason.clone());
         }
         Finding::Silent { since } => {
-            why.reason = Some(page.at(since));
+            why.time = Some(page.at(since));
         }
-        Finding::Fork { .. } | Finding::IdentityCloned | Finding::StreamOpened { .. } | Finding::Heard => {}
+        Finding::Upgrade {
+            outcome: UpgradeOutcome::Returned { reason } | UpgradeOutcome::Refused { reason },
+            ..
+        } => {
+            why.reason = Some(reason.clone());
+        }
+        Finding::Upgrade {
+            outcome: UpgradeOutcome::Healthy | UpgradeOutcome::NotAllowed | UpgradeOutcome::Withdrawn,
+            ..
+        }
+        | Finding::Fork { .. }
+        | Finding::IdentityCloned
+        | Finding::StreamOpened { .. }
+        | Finding::Heard => {}
     }
     why
 }

@@ -3,6 +3,8 @@
 //! A record may name a rule or a check that this version does not have; then its id stands for it.
 
 use wardwatch_policies::detection;
+use wardwatch_policies::policy::Check;
+use wardwatch_policies::severity::Severity;
 use wardwatch_policies::shipped;
 use wardwatch_policies::text::Language;
 
@@ -41,9 +43,17 @@ pub(super) struct CheckWords {
     pub source: String,
 }
 
+fn known(policy: &str, id: &str) -> Option<&'static Check> {
+    shipped::named(policy)?.check(&id.parse().ok()?)
+}
+
+/// How bad it is that a check fails, if this version has it.
+pub(super) fn severity(policy: &str, id: &str) -> Option<Severity> {
+    known(policy, id).map(|check| check.severity)
+}
+
 pub(super) fn check(language: Language, policy: &str, id: &str) -> CheckWords {
-    let known = shipped::named(policy).zip(id.parse().ok()).and_then(|(policy, id)| policy.check(&id));
-    match known {
+    match known(policy, id) {
         Some(check) => CheckWords {
             title: check.title.get(language).to_owned(),
             why: check.why.get(language).to_owned(),

@@ -4,7 +4,7 @@ use wardwatch_incidents::chain::LogEntry;
 use wardwatch_incidents::change::{Actor, AlertId, Change, Outcome};
 use wardwatch_policies::ids::StepId;
 use wardwatch_policies::text::Language;
-use wardwatch_wire::downlink::Action;
+use wardwatch_wire::downlink::ActionKind;
 
 use super::language::{Key, Words as _};
 use super::{catalogue, words};
@@ -107,9 +107,24 @@ fn change(language: Language, change: &Change) -> (String, String) {
         Change::UserCreated { user } => (language.with("log-user-created", "user", user), none()),
         Change::PasswordChanged { user } => (language.with("log-password-changed", "user", user), none()),
         Change::CommandIssued { endpoint, action, .. } => {
-            let known = Action::parse(action).map(|action| language.text(words::action(action).0));
+            let known = ActionKind::parse(action).map(|action| language.text(words::action(action).0));
             let action = known.as_deref().unwrap_or(action);
             (language.with("log-command-issued", "action", action), endpoint.to_string())
+        }
+        Change::ReleaseAdded { version, target, .. } => {
+            (language.with("log-release-added", "version", version), target.to_string())
+        }
+        Change::RolloutBegun { version, unit, kind, .. } => {
+            let unit =
+                unit.as_ref().map_or_else(|| language.text("every-unit").into_owned(), ToString::to_string);
+            let kind = language.text(kind.map_or(Key("every-kind"), words::kind).0);
+            (language.with("log-rollout-begun", "version", version), format!("{unit} · {kind}"))
+        }
+        Change::RolloutWidened { rollout } => {
+            (language.with("log-rollout-widened", "rollout", rollout), none())
+        }
+        Change::RolloutStopped { rollout, reason } => {
+            (language.with("log-rollout-stopped", "rollout", rollout), reason.clone())
         }
     }
 }

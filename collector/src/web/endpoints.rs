@@ -2,12 +2,16 @@
 
 pub(super) mod act;
 
+use std::cmp::Reverse;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use wardwatch_policies::file::{Coverage, Watch};
 use wardwatch_policies::host::HostFacts;
+use wardwatch_policies::severity::Severity;
+use wardwatch_policies::verdict::Verdict;
 
 use super::Web;
 use super::address::{Asked, At};
@@ -22,6 +26,7 @@ use super::rows::verdicts::{self, CheckVerdict};
 use super::rows::{Paged, Slice};
 use super::words;
 use crate::store::endpoints::State as EndpointState;
+use crate::store::rollouts::{self, Upgrade};
 use crate::store::{commands, hosts};
 
 #[derive(Deserialize)]
@@ -74,6 +79,7 @@ struct EndpointPage {
     page: Page,
     endpoint: Endpoint,
     host: Option<HostFacts>,
+    upgrade: Option<Upgrade>,
     coverage: Vec<Coverage>,
     checks: Vec<CheckVerdict>,
     all_checks: bool,
@@ -100,11 +106,16 @@ pub(super) async fn show(
     if !all_checks {
         checks.retain(|check| !check.needs_nobody());
     }
+    // Within a verdict the gravest stand first.
+    checks.sort_by_key(|check| {
+        (check.verdict != Verdict::Fail, check.needs_nobody(), Reverse(check_severity(check)))
+    });
     let filter =
         AlertFilter { endpoint: Some(id.clone()), state: Some(AlertState::Open), ..AlertFilter::default() };
     page::show(&EndpointPage {
         page: page.of(Section::Endpoints),
         host: hosts::facts(db, &id).await?,
+        upgrade: rollouts::of_endpoint(db, &id).await?,
         coverage: endpoints::coverage(db, &id).await?,
         checks,
         all_checks,
@@ -115,6 +126,11 @@ pub(super) async fn show(
         search,
         endpoint,
     })
+}
+
+/// How bad it is that a check fails or is unknown; of any other, nothing.
+fn check_severity(check: &CheckVerdict) -> Option<Severity> {
+    if check.needs_nobody() { None } else { catalogue::severity(&check.policy, &check.check) }
 }
 
 impl EndpointPage {
@@ -134,6 +150,10 @@ impl EndpointPage {
         self.endpoint.state == EndpointState::Removed
     }
 
+    const fn upgrade(&self, upgrade: &Upgrade) -> (Key, &'static str) {
+        words::upgrade(upgrade.outcome)
+    }
+
     const fn watch(&self, coverage: &Coverage) -> (Key, &'static str) {
         match coverage.watch {
             Watch::Live => (Key("watch-live"), "good"),
@@ -151,6 +171,10 @@ impl EndpointPage {
 
     const fn verdict(&self, check: &CheckVerdict) -> (Key, &'static str) {
         words::verdict(&check.verdict)
+    }
+
+    fn check_severity(&self, check: &CheckVerdict) -> Option<(Severity, Key)> {
+        check_severity(check).map(|severity| (severity, words::severity(severity)))
     }
 
     fn check_words(&self, check: &CheckVerdict) -> CheckWords {

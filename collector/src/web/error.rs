@@ -16,6 +16,7 @@ use super::language::{Key, Words as _};
 use super::page::{Page, Section};
 use super::refusal;
 use crate::fleet::FleetError;
+use crate::releases::ReleaseError;
 use crate::workflow::WorkflowError;
 
 /// Why a request has no page.
@@ -106,6 +107,16 @@ impl From<FleetError> for Fault {
             FleetError::Uses(_) => Self::BadRequest(Key("token-uses")),
             FleetError::ReasonMissing => Self::Refused(Refused::ReasonMissing),
             FleetError::Token(_) | FleetError::Store(_) => Self::broken(error),
+        }
+    }
+}
+
+impl From<ReleaseError> for Fault {
+    fn from(error: ReleaseError) -> Self {
+        match error {
+            ReleaseError::NoSuchRollout(_) | ReleaseError::NoSuchRelease(_) => Self::NothingToDo,
+            ReleaseError::ReasonMissing => Self::Refused(Refused::ReasonMissing),
+            error => Self::broken(error),
         }
     }
 }

@@ -23,6 +23,7 @@ const GATHER: Duration = Duration::from_millis(300);
 /// Endpoints are heard all the time; no page fetches their list more often than this.
 const GATHER_ENDPOINTS: Duration = Duration::from_secs(5);
 const ENDPOINTS: &str = "endpoints";
+const RELEASES: &str = "releases";
 /// How often it is looked whether the visitor is still signed in.
 const RECHECK: Duration = Duration::from_secs(60);
 
@@ -83,7 +84,8 @@ impl Told {
             Ok(Event::Alert(_)) => self.tell(&["alerts", "changed"]),
             Ok(Event::Incident(id)) => self.tell(&["incidents", &format!("incident-{id}"), "changed"]),
             Ok(Event::Endpoint(_)) => self.tell(&[ENDPOINTS]),
-            Err(RecvError::Lagged(_)) => self.tell(&["alerts", "incidents", ENDPOINTS, "changed"]),
+            Ok(Event::Upgrade(_) | Event::Rollout(_)) => self.tell(&[RELEASES]),
+            Err(RecvError::Lagged(_)) => self.tell(&["alerts", "incidents", ENDPOINTS, RELEASES, "changed"]),
             Err(RecvError::Closed) => return None,
         }
         Some(())

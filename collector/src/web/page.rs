@@ -8,12 +8,13 @@ use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
 use wardwatch_policies::text::Language;
 use wardwatch_policies::time::UnixMillis;
+use wardwatch_policies::verdict::Evidence;
 
 use super::Web;
 use super::error::Fault;
 use super::language::{Key, Words as _};
 use super::session::SignedIn;
-use super::times;
+use super::{phrases, times};
 
 /// The frame around a page. Templates reach texts, times and the visitor through it.
 pub(super) struct Page {
@@ -33,6 +34,7 @@ pub(super) enum Section {
     Alerts,
     Incidents,
     Endpoints,
+    Releases,
     Log,
 }
 
@@ -82,6 +84,17 @@ impl Page {
     #[must_use]
     pub(super) fn ago(&self, time: &UnixMillis) -> String {
         times::ago(self.language, *time, self.now)
+    }
+
+    #[must_use]
+    pub(super) fn evidence(&self, evidence: &Evidence) -> Evidence {
+        phrases::evidence(self.language, evidence)
+    }
+
+    /// A reason or a limit that an agent wrote.
+    #[must_use]
+    pub(super) fn sentence(&self, text: &str) -> String {
+        phrases::sentence(self.language, text)
     }
 
     #[must_use]

@@ -2,17 +2,24 @@
 
 use std::future::Future;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use axum::Router;
-use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::accept::DefaultAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 
 use crate::authority::{AuthorityError, ServerCertificate};
+use crate::connections::Bounded;
+use crate::places::Bounds;
 
-/// A client has this long to send the head of a request.
+/// The label of the metric.
+const DOOR: &str = "page";
+/// Connections at once; a browser opens up to six, and keeps one for live changes.
+const CONNECTIONS: Bounds = Bounds { all: 1024, each: 256 };
+/// A client has this long for the TLS handshake, and again to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Requests that run when the server is told to stop have this long to end.
 const GRACE: Duration = Duration::from_secs(3);
@@ -28,6 +35,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
+    let all = CONNECTIONS.all;
+    // On loopback a proxy speaks for everybody.
+    let bounds =
+        if listener.local_addr()?.ip().is_loopback() { Bounds { all, each: all } } else { CONNECTIONS };
     let handle = Handle::new();
     let stopper = handle.clone();
     tokio::spawn(async move {
@@ -37,16 +48,24 @@ pub async fn serve(
     let service = router.into_make_service();
     match tls {
         None => {
-            let mut server = axum_server::from_tcp(listener)?.handle(handle);
-            server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-            server.serve(service).await
+            let server = axum_server::from_tcp(listener)?;
+            let server = server.acceptor(Bounded::new(DefaultAcceptor::new(), bounds, None, DOOR));
+            patient(server.handle(handle)).serve(service).await
         }
         Some(config) => {
-            let mut server = axum_server::from_tcp_rustls(listener, config)?.handle(handle);
-            server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-            server.serve(service).await
+            let server = axum_server::from_tcp(listener)?;
+            let tls = RustlsAcceptor::new(config).handshake_timeout(HEAD_TIMEOUT);
+            let server = server.acceptor(Bounded::new(tls, bounds, None, DOOR));
+            patient(server.handle(handle)).serve(service).await
         }
     }
+}
+
+/// Ends connections that send no request; one that is kept alive must send the next in this time as well.
+fn patient<A>(server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
+    let mut server = server.http1_only();
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server
 }
 
 /// TLS 1.2 and later for browsers, with the collector's own certificate.

@@ -3,16 +3,18 @@
 use wardwatch_policies::file::{FileState, Sighting};
 use wardwatch_policies::finding::{Finding, StreamReason};
 use wardwatch_policies::ids::EndpointKind;
+use wardwatch_policies::release::UpgradeOutcome;
 use wardwatch_policies::severity::Severity;
 use wardwatch_policies::text::Language;
 use wardwatch_policies::verdict::Verdict;
-use wardwatch_wire::downlink::Action;
+use wardwatch_wire::downlink::ActionKind;
 
 use super::catalogue;
 use super::language::{Key, Words as _};
 use super::rows::alerts::AlertState;
 use crate::store::endpoints::State;
 use crate::store::reports::Link;
+use crate::store::rollouts::{Outcome, RolloutState};
 
 pub(super) const fn severity(severity: Severity) -> Key {
     match severity {
@@ -53,10 +55,31 @@ pub(super) const fn standing(state: State, link: Link) -> (Key, &'static str) {
     }
 }
 
-pub(super) const fn action(action: Action) -> Key {
+pub(super) const fn action(action: ActionKind) -> Key {
     match action {
-        Action::Rescan => Key("command-rescan"),
-        Action::Recheck => Key("command-recheck"),
+        ActionKind::Rescan => Key("command-rescan"),
+        ActionKind::Recheck => Key("command-recheck"),
+        ActionKind::Upgrade => Key("command-upgrade"),
+    }
+}
+
+pub(super) const fn rollout(state: RolloutState) -> (Key, &'static str) {
+    match state {
+        RolloutState::Canary => (Key("rollout-canary"), "warn"),
+        RolloutState::Wide => (Key("rollout-wide"), "good"),
+        RolloutState::Stopped => (Key("rollout-stopped"), "quiet"),
+    }
+}
+
+/// How an endpoint stands to the version that it was last asked to become.
+pub(super) const fn upgrade(outcome: Option<Outcome>) -> (Key, &'static str) {
+    match outcome {
+        None => (Key("upgrade-waiting"), "warn"),
+        Some(Outcome::Healthy) => (Key("upgrade-healthy"), "good"),
+        Some(Outcome::Returned) => (Key("upgrade-returned"), "bad"),
+        Some(Outcome::Refused) => (Key("upgrade-refused"), "bad"),
+        Some(Outcome::NotAllowed) => (Key("upgrade-not-allowed"), "quiet"),
+        Some(Outcome::Withdrawn) => (Key("upgrade-withdrawn"), "quiet"),
     }
 }
 
@@ -105,6 +128,17 @@ pub(super) fn finding(language: Language, finding: &Finding) -> String {
         Finding::IdentityCloned => language.text("finding-cloned").into_owned(),
         Finding::Silent { .. } => language.text("finding-silent").into_owned(),
         Finding::Heard => language.text("finding-heard").into_owned(),
+        Finding::Upgrade { version, outcome } => {
+            let key = match outcome {
+                UpgradeOutcome::Healthy => Key("finding-upgrade-healthy"),
+                UpgradeOutcome::Returned { .. } => Key("finding-upgrade-returned"),
+                UpgradeOutcome::Refused { .. } => Key("finding-upgrade-refused"),
+                UpgradeOutcome::NotAllowed => Key("finding-upgrade-not-allowed"),
+                UpgradeOutcome::Withdrawn => Key("finding-upgrade-withdrawn"),
+            };
+            let version = version.map_or_else(|| "?".to_owned(), |version| version.to_string());
+            language.with(key.0, "version", version)
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Enrolment over real HTTPS, on both databases.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +7,12 @@ use ed25519_dalek::SigningKey;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wardwatch_collector::authority::Authority;
-use wardwatch_collector::enrol::listener::{Config, Listener};
-use wardwatch_collector::enrol::office::Office;
+use wardwatch_collector::enrol::listener::Config;
 use wardwatch_collector::enrol::rate::Rate;
 use wardwatch_collector::enrol::{self, Grant, Reachable};
 use wardwatch_collector::registry::{NotAdmitted, Registry};
 use wardwatch_collector::store::endpoints::{self, State};
-use wardwatch_collector::store::{Store, log, tokens};
-use wardwatch_collector::workflow::Workflow;
+use wardwatch_collector::store::{log, tokens};
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_tests::database::Database;
 use wardwatch_wire::enrolment::{
@@ -24,46 +21,23 @@ use wardwatch_wire::enrolment::{
 use wardwatch_wire::envelope::{self, Kind};
 use wardwatch_wire::report::Nonce;
 
-use crate::setup::{NOW, id, observe, refused};
+use crate::setup::{HttpsDoor, NOW, id, refused};
 
 const HOUR: i64 = 3_600_000;
 
-/// A collector that answers requests.
-struct Collector {
-    dir: tempfile::TempDir,
-    store: Store,
-    authority: Arc<Authority>,
-    registry: Registry,
-    listener: Listener,
+async fn open(database: &Database) -> HttpsDoor {
+    with_rate(database, Rate::default()).await
 }
 
-impl Collector {
-    async fn open(database: &Database) -> Self {
-        Self::with_rate(database, Rate::default()).await
-    }
-
-    async fn with_rate(database: &Database, rate: Rate) -> Self {
-        observe();
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&database.url).await.unwrap();
-        let authority = Arc::new(Authority::create(&dir.path().join("authority"), NOW).unwrap());
-        let registry = Registry::default();
-        let certificate = authority.ensure_server_certificate(&["127.0.0.1".into()], NOW).unwrap();
-        let office = Office {
-            store: store.clone(),
-            authority: authority.clone(),
-            registry: registry.clone(),
-            workflow: Workflow::new(store.clone()),
-            clock: || NOW,
-        };
-        let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), certificate);
+async fn with_rate(database: &Database, rate: Rate) -> HttpsDoor {
+    let change = |config: &mut Config| {
         config.rate = rate;
         config.patience = Duration::from_secs(1);
-        let listener = Listener::start(config, office).unwrap();
-        Self { dir, store, authority, registry, listener }
-    }
+    };
+    HttpsDoor::open(Some(&database.url), change).await
+}
 
+impl HttpsDoor {
     async fn string(&self, uses: u64, expires: UnixMillis) -> EnrolmentString {
         let grant =
             Grant { unit: "phuong-1".parse().unwrap(), kind: "office-pc".parse().unwrap(), uses, expires };
@@ -153,7 +127,7 @@ async fn post(string: &EnrolmentString, body: Vec<u8>) -> reqwest::Result<Result
 #[tokio::test]
 async fn a_good_request_is_answered_and_the_same_one_again_with_the_same() {
     for database in Database::each().await {
-        let collector = Collector::open(&database).await;
+        let collector = open(&database).await;
         let string = collector.good_string().await;
         let applicant = Applicant::new("pc-1", 1);
         let reply = post(&string, applicant.body(&string.token)).await.unwrap().unwrap();
@@ -179,7 +153,7 @@ async fn a_good_request_is_answered_and_the_same_one_again_with_the_same() {
 #[tokio::test]
 async fn a_used_expired_revoked_or_guessed_token_enrols_nobody() {
     for database in Database::each().await {
-        let collector = Collector::open(&database).await;
+        let collector = open(&database).await;
         let string = collector.good_string().await;
         post(&string, Applicant::new("pc-1", 1).body(&string.token)).await.unwrap().unwrap();
         let second = Applicant::new("pc-2", 2);
@@ -210,7 +184,7 @@ async fn a_used_expired_revoked_or_guessed_token_enrols_nobody() {
 #[tokio::test]
 async fn a_many_use_token_enrols_into_waiting_for_approval() {
     for database in Database::each().await {
-        let collector = Collector::open(&database).await;
+        let collector = open(&database).await;
         let string = collector.string(2, NOW.plus(HOUR)).await;
         for (agent, seed) in [("pc-1", 1), ("pc-2", 2)] {
             let reply =
@@ -233,7 +207,7 @@ async fn a_many_use_token_enrols_into_waiting_for_approval() {
 #[tokio::test]
 async fn a_forged_or_malformed_request_enrols_nobody() {
     let database = Database::sqlite();
-    let collector = Collector::open(&database).await;
+    let collector = open(&database).await;
     let string = collector.good_string().await;
     let applicant = Applicant::new("pc-1", 1);
     let request = applicant.request(&string.token, 1);
@@ -271,7 +245,7 @@ async fn a_forged_or_malformed_request_enrols_nobody() {
 #[tokio::test]
 async fn an_agent_id_belongs_to_its_keys_and_a_removed_one_to_nobody() {
     for database in Database::each().await {
-        let collector = Collector::open(&database).await;
+        let collector = open(&database).await;
         let string = collector.good_string().await;
         let applicant = Applicant::new("pc-1", 1);
         post(&string, applicant.body(&string.token)).await.unwrap().unwrap();
@@ -298,7 +272,7 @@ async fn an_agent_id_belongs_to_its_keys_and_a_removed_one_to_nobody() {
 #[tokio::test]
 async fn a_collector_of_another_authority_is_not_told_the_token() {
     let database = Database::sqlite();
-    let collector = Collector::open(&database).await;
+    let collector = open(&database).await;
     let mut string = collector.good_string().await;
     let other = Authority::create(&collector.dir.path().join("other"), NOW).unwrap();
     string.ca = other.ca().to_vec();
@@ -310,7 +284,7 @@ async fn a_collector_of_another_authority_is_not_told_the_token() {
 #[tokio::test]
 async fn stalled_and_slow_clients_are_dropped_and_block_nobody() {
     let database = Database::sqlite();
-    let collector = Collector::open(&database).await;
+    let collector = open(&database).await;
     let string = collector.good_string().await;
     let mut stalled = Vec::new();
     for _ in 0..20 {
@@ -339,7 +313,7 @@ async fn stalled_and_slow_clients_are_dropped_and_block_nobody() {
 #[tokio::test]
 async fn an_address_that_asks_too_often_must_wait() {
     let database = Database::sqlite();
-    let collector = Collector::with_rate(&database, Rate { burst: 2, refill_ms: 1_000 }).await;
+    let collector = with_rate(&database, Rate { burst: 2, refill_ms: 1_000 }).await;
     let string = collector.good_string().await;
     collector.is_refused(&string, b"1".to_vec(), "malformed").await;
     collector.is_refused(&string, b"2".to_vec(), "malformed").await;

@@ -17,8 +17,14 @@ use tokio::time::{sleep, timeout};
 use wardwatch_collector::authority::{Authority, CertificateRequest};
 use wardwatch_collector::broker::refused_handshakes::RefusedHandshakes;
 use wardwatch_collector::broker::{Broker, Config, Inbound, Limits};
+use wardwatch_collector::enrol::listener::{self, Listener};
+use wardwatch_collector::enrol::office::Office;
+use wardwatch_collector::enrol::programs::Programs;
 use wardwatch_collector::registry::Registry;
+use wardwatch_collector::store::Store;
+use wardwatch_collector::store::blobs::BlobDir;
 use wardwatch_collector::store::endpoints::{Endpoint, State};
+use wardwatch_collector::workflow::Workflow;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
 
@@ -41,9 +47,13 @@ pub(crate) fn observe() {
 
 /// How often a door has refused for this reason.
 pub(crate) fn refused(door: &str, reason: &str) -> u64 {
-    let labels = format!("wardwatch_refused_total{{door=\"{door}\",reason=\"{reason}\"}} ");
+    value(&format!("wardwatch_refused_total{{door=\"{door}\",reason=\"{reason}\"}} "))
+}
+
+/// What a counter says, by its name with all labels and a space.
+pub(crate) fn value(series: &str) -> u64 {
     let text = METRICS.get().unwrap().render();
-    text.lines().find_map(|line| line.strip_prefix(&labels)).map_or(0, |count| count.parse().unwrap())
+    text.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |count| count.parse().unwrap())
 }
 
 pub(crate) fn id(text: &str) -> AgentId {
@@ -88,6 +98,43 @@ pub(crate) fn tls(authority: &CertificateDer<'static>, identity: Option<&Identit
             let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key.clone()));
             config.with_client_auth_cert(identity.chain.clone(), key).unwrap()
         }
+    }
+}
+
+/// The door of enrolment and programs, and what lies behind it.
+pub(crate) struct HttpsDoor {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) store: Store,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) registry: Registry,
+    pub(crate) blobs: BlobDir,
+    pub(crate) listener: Listener,
+}
+
+impl HttpsDoor {
+    /// With changed settings, in the database with this address, or in one of its own.
+    pub(crate) async fn open(database: Option<&str>, change: impl FnOnce(&mut listener::Config)) -> Self {
+        observe();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let own = format!("sqlite:{}", dir.path().join("w.db").display());
+        let store = Store::open(database.unwrap_or(&own)).await.unwrap();
+        let authority = Arc::new(Authority::create(&dir.path().join("authority"), NOW).unwrap());
+        let registry = Registry::default();
+        let certificate = authority.ensure_server_certificate(&["127.0.0.1".into()], NOW).unwrap();
+        let office = Office {
+            store: store.clone(),
+            authority: authority.clone(),
+            registry: registry.clone(),
+            workflow: Workflow::new(store.clone()),
+            clock: || NOW,
+        };
+        let blobs = BlobDir::open(dir.path()).unwrap();
+        let programs = Programs::new(registry.clone(), store.clone(), blobs.clone(), || NOW);
+        let mut config = listener::Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), certificate);
+        change(&mut config);
+        let listener = Listener::start(config, office, programs).unwrap();
+        Self { dir, store, authority, registry, blobs, listener }
     }
 }
 

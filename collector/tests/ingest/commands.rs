@@ -1,12 +1,14 @@
-//! Commands to agents: numbered in the downlink, sent until they arrived or expired.
+//! Commands to agents: numbered in the downlink, sent until the agent names them or they expired.
 
 use wardwatch_collector::clock;
 use wardwatch_collector::fleet::{COMMAND_LIFE, FleetError};
 use wardwatch_collector::store::endpoints::State;
 use wardwatch_incidents::change::Actor;
+use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_tests::database::Database;
 use wardwatch_wire::downlink::{Action, CommandId};
+use wardwatch_wire::report::{Body, MAX_COMMANDS, StopReason};
 
 use crate::office::Office;
 use crate::setup::{NOW, id};
@@ -42,23 +44,28 @@ async fn a_command_follows_the_ack_of_a_heartbeat_once_and_stands_on_the_record(
 }
 
 #[tokio::test]
-async fn a_command_that_the_agent_has_not_stored_is_sent_again() {
+async fn a_command_that_the_broker_lost_is_sent_again_though_what_followed_arrived() {
     for database in Database::each().await {
         let office = Office::open(&database).await;
         let mut pc = office.reporter("pc-1").await;
+        pc.open(1, StreamReason::FirstStart).await;
         office.fleet.command(&ADMIN, &pc.agent, Action::Rescan, clock::now()).await.unwrap();
         pc.beat(1).await;
-        let before = pc.downlink;
         pc.command().await;
-        pc.downlink = before;
+        pc.taken.clear();
+        // Its ack stands later in the downlink than the command did.
+        pc.tell(Body::Stopping { reason: StopReason::Service }).await;
         pc.beat(2).await;
         assert_eq!(pc.command().await.action, Action::Rescan);
+        assert_eq!(office.count("commands where delivered is null").await, 1);
+        pc.beat(3).await;
+        assert_eq!(office.count("commands where delivered is null").await, 0);
         office.close().await;
     }
 }
 
 #[tokio::test]
-async fn a_command_lost_with_its_connection_is_sent_again_though_later_acks_arrived() {
+async fn a_command_lost_with_its_connection_is_sent_again() {
     for database in Database::each().await {
         let office = Office::open(&database).await;
         let identity = office.enrol("pc-1", State::Active).await;
@@ -74,6 +81,26 @@ async fn a_command_lost_with_its_connection_is_sent_again_though_later_acks_arri
         again.beat(3).await;
         again.beat(4).await;
         assert_eq!(again.commands_heard(), 0);
+        office.close().await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_commands_are_on_their_way_than_a_heartbeat_can_name() {
+    for database in Database::each().await {
+        let office = Office::open(&database).await;
+        let mut pc = office.reporter("pc-1").await;
+        for _ in 0..=MAX_COMMANDS {
+            office.fleet.command(&ADMIN, &pc.agent, Action::Recheck, clock::now()).await.unwrap();
+        }
+        pc.beat(1).await;
+        for _ in 0..MAX_COMMANDS {
+            pc.command().await;
+        }
+        pc.beat(2).await;
+        assert_eq!(pc.command().await.id, CommandId(MAX_COMMANDS as u64 + 1));
+        pc.beat(3).await;
+        assert_eq!(office.count("commands where delivered is null").await, 0);
         office.close().await;
     }
 }

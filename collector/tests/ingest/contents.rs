@@ -212,6 +212,7 @@ async fn what_a_host_says_of_itself_and_how_far_it_sees_is_kept() {
             disks: Vec::new(),
             addresses: vec!["192.0.2.7/24".into()],
             agent_version: "0.1.0".into(),
+            target: "x86_64-unknown-linux-musl".parse().ok(),
             limits: Vec::new(),
         };
         pc.tell(Body::Host(facts.clone())).await;

@@ -12,7 +12,7 @@ use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
-use wardwatch_wire::downlink::{Ack, Command, Downlink, DownlinkPosition};
+use wardwatch_wire::downlink::{Ack, Command, CommandId, Downlink, DownlinkPosition};
 use wardwatch_wire::envelope::{self, Envelope, Kind, Unverified};
 use wardwatch_wire::report::{AgentTime, Body, Heartbeat, InstanceId, Nonce, Position, Report, StreamId};
 use wardwatch_wire::topic::{Channel, Topic};
@@ -32,6 +32,8 @@ pub(crate) struct Reporter {
     pub(crate) last: Digest,
     /// The highest position heard of.
     pub(crate) downlink: DownlinkPosition,
+    /// Commands that its heartbeats name.
+    pub(crate) taken: Vec<CommandId>,
     client: AsyncClient,
     heard: mpsc::UnboundedReceiver<Bytes>,
     connection: JoinHandle<()>,
@@ -63,6 +65,7 @@ impl Reporter {
             seq: 0,
             last: Digest::ZERO,
             downlink: DownlinkPosition::START,
+            taken: Vec::new(),
             client,
             heard,
             connection,
@@ -131,7 +134,7 @@ impl Reporter {
             last_seq: self.seq,
             outbox_reports: 3,
             outbox_bytes: 300,
-            downlink: self.downlink,
+            commands: self.taken.clone(),
         };
         envelope::seal(Kind::Heartbeat, &self.agent, &self.key, &heartbeat).unwrap()
     }
@@ -164,7 +167,7 @@ impl Reporter {
             let payload = self.payload().await;
             let unverified = Unverified::parse(&payload).unwrap();
             match unverified.kind() {
-                Kind::Command => return self.verified(&unverified),
+                Kind::Command => return self.taken(&unverified),
                 _ => drop(self.verified::<Ack>(&unverified)),
             }
         }
@@ -177,13 +180,19 @@ impl Reporter {
             let unverified = Unverified::parse(&payload).unwrap();
             match unverified.kind() {
                 Kind::Command => {
-                    self.verified::<Command>(&unverified);
+                    self.taken(&unverified);
                     commands += 1;
                 }
                 _ => drop(self.verified::<Ack>(&unverified)),
             }
         }
         commands
+    }
+
+    fn taken(&mut self, unverified: &Unverified) -> Command {
+        let command: Command = self.verified(unverified);
+        self.taken.push(command.id);
+        command
     }
 
     fn verified<T: serde::de::DeserializeOwned>(&mut self, unverified: &Unverified) -> T {

@@ -47,7 +47,8 @@ async fn one_click_makes_an_incident_of_an_alert() {
     assert!(lan.page("/alerts").await.contains("1 cảnh báo"), "it is still open");
     let overview = lan.page("/").await;
     assert!(overview.contains("Không có cảnh báo nào chưa xử lý"), "the incident takes care of it");
-    assert!(overview.contains("2026-0001") && overview.contains("I.1 Tiếp nhận, xác minh sự cố"));
+    assert!(overview.contains("2026-0001 · Tệp bị thay đổi: /usr/bin/ssh (Máy 01)"), "{overview}");
+    assert!(overview.contains("I.1 Tiếp nhận, xác minh sự cố"));
     let again = lan.submit("/", "/alerts/1/raise", &[]).await;
     assert_eq!(again.status(), StatusCode::CONFLICT);
     assert!(again.text().await.unwrap().contains("đã thuộc sự cố 2026-0001"));

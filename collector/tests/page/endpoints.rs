@@ -2,6 +2,9 @@
 
 use reqwest::StatusCode;
 use wardwatch_collector::store::users::Role;
+use wardwatch_collector::store::verdicts;
+use wardwatch_policies::digest::Digest;
+use wardwatch_policies::verdict::{CheckResult, Evidence, PolicyResults, Verdict};
 use wardwatch_tests::database::Database;
 
 use crate::record;
@@ -19,6 +22,39 @@ async fn a_click_asks_the_endpoint_to_look_again_and_shows_what_waits() {
         assert!(lan.page("/endpoints/pc-1").await.contains("1 lệnh chưa đến thiết bị"));
         assert!(lan.page("/log").await.contains("Gửi lệnh “Quét lại toàn bộ tệp” đến thiết bị"));
     }
+}
+
+#[tokio::test]
+async fn the_gravest_failed_check_stands_first_and_tells_what_it_found_in_the_language_of_the_page() {
+    let database = Database::sqlite();
+    let site = Site::open(&database.url).await;
+    record::endpoint(&site, "pc-1", "Máy 01").await;
+    let check = |check: &str| CheckResult {
+        check: check.parse().unwrap(),
+        verdict: Verdict::Fail,
+        evidence: vec![Evidence {
+            subject: "service auditd".into(),
+            expected: "enabled".into(),
+            found: "not installed".into(),
+        }],
+    };
+    let results = PolicyResults {
+        policy: "office-pc-linux".parse().unwrap(),
+        version: Digest::ZERO,
+        results: vec![check("audit"), check("empty-passwords"), check("firewall")],
+    };
+    let mut tx = site.fleet.store.write().await.unwrap();
+    verdicts::keep(&mut tx, &"pc-1".parse().unwrap(), &results, site.now()).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let mut lan = site.signed_in("lan", Role::Staff).await;
+    let vi = lan.page("/endpoints/pc-1").await;
+    let places = ["empty-passwords", "firewall", "audit"].map(|check| vi.find(&format!("linux/{check}<")));
+    assert!(places.is_sorted() && places[0].is_some(), "{places:?}");
+    assert!(vi.contains("dịch vụ auditd") && vi.contains("tự khởi động") && vi.contains("chưa cài"));
+    lan.post("/language", &[("language", "en"), ("back", "/")]).await;
+    let en = lan.page("/endpoints/pc-1").await;
+    assert!(en.contains("service auditd") && en.contains("not installed"));
 }
 
 #[tokio::test]

@@ -110,6 +110,7 @@ pub(crate) async fn state(site: &Site, id: &str, wall: UnixMillis) {
         }],
         addresses: vec!["192.0.2.7/24".into()],
         agent_version: "0.1.0".into(),
+        target: "x86_64-unknown-linux-musl".parse().ok(),
         limits: vec!["not root: 12 files below /usr/sbin cannot be read".into()],
     };
     let mut tx = site.fleet.store.write().await.unwrap();

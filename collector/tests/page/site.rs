@@ -14,6 +14,8 @@ use wardwatch_collector::broker::{Broker, Config, Limits};
 use wardwatch_collector::enrol::Reachable;
 use wardwatch_collector::fleet::Fleet;
 use wardwatch_collector::registry::Registry;
+use wardwatch_collector::releases::Releases;
+use wardwatch_collector::store::blobs::BlobDir;
 use wardwatch_collector::store::evidence::EvidenceDir;
 use wardwatch_collector::store::users::Role;
 use wardwatch_collector::store::{Store, units};
@@ -50,6 +52,12 @@ impl Site {
             secure: false,
             clock: Arc::new(move || UnixMillis(hand.load(Ordering::Relaxed))),
             evidence: EvidenceDir::open(dir.path()).unwrap(),
+            releases: Releases {
+                store: fleet.store.clone(),
+                workflow: fleet.workflow.clone(),
+                authority: fleet.authority.clone(),
+                blobs: BlobDir::open(dir.path()).unwrap(),
+            },
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

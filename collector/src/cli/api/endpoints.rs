@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::{Value, json};
 use wardwatch_policies::ids::{EndpointKind, UnitId};
-use wardwatch_wire::downlink::Action;
+use wardwatch_wire::downlink::ActionKind;
 
 use super::super::{Connection, Output};
 use super::Client;
@@ -146,8 +146,8 @@ impl Endpoints {
                 let client = Client::connect(connection)?;
                 client.show(&client.post(&path(&id, "/approve"), &Value::Null).await?)
             }
-            Self::Rescan { id, connection } => order(&id, Action::Rescan, connection).await,
-            Self::Recheck { id, connection } => order(&id, Action::Recheck, connection).await,
+            Self::Rescan { id, connection } => order(&id, ActionKind::Rescan, connection).await,
+            Self::Recheck { id, connection } => order(&id, ActionKind::Recheck, connection).await,
             Self::Remove { id, reason, connection } => {
                 let client = Client::connect(connection)?;
                 client.show(&client.post(&path(&id, "/remove"), &json!({ "reason": reason })).await?)
@@ -156,7 +156,7 @@ impl Endpoints {
     }
 }
 
-async fn order(id: &str, action: Action, connection: Connection) -> Result<ExitCode> {
+async fn order(id: &str, action: ActionKind, connection: Connection) -> Result<ExitCode> {
     let client = Client::connect(connection)?;
     client.show(&client.post(&path(id, "/commands"), &json!({ "action": action })).await?)
 }

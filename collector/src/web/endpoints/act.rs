@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{Redirect, Response};
 use wardwatch_incidents::change::Actor;
 use wardwatch_policies::ids::AgentId;
-use wardwatch_wire::downlink::Action;
+use wardwatch_wire::downlink::{Action, ActionKind};
 
 use crate::web::Web;
 use crate::web::address::At;
@@ -44,8 +44,11 @@ pub(in crate::web) async fn command(
     At(id): At<String>,
     form: SignedForm,
 ) -> Result<Redirect, Fault> {
-    let action = Action::parse(form.fields.trimmed("action"));
-    let action = action.ok_or(Fault::BadRequest(Key("fault-bad-request")))?;
+    let action = match ActionKind::parse(form.fields.trimmed("action")) {
+        Some(ActionKind::Rescan) => Action::Rescan,
+        Some(ActionKind::Recheck) => Action::Recheck,
+        Some(ActionKind::Upgrade) | None => return Err(Fault::BadRequest(Key("fault-bad-request"))),
+    };
     web.fleet.command(&Actor::User(form.visitor.user), &parse(&id)?, action, web.now()).await?;
     Ok(Redirect::to(&format!("/endpoints/{id}#commands")))
 }

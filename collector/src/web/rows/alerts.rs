@@ -10,7 +10,7 @@ use wardwatch_policies::text::Language;
 use wardwatch_policies::time::UnixMillis;
 
 use super::{Paged, Slice, as_maybe_rfc3339, as_rfc3339, json, maybe_time, time, word};
-use crate::web::catalogue;
+use crate::web::{catalogue, words};
 
 /// One alert: findings of one fingerprint.
 #[derive(Debug, Clone, Serialize)]
@@ -40,14 +40,13 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// An incident of this alert in the words of its rule, in the city's language of record.
+    /// An incident of this alert, named by what was found where, in the city's language of record.
     #[must_use]
     pub fn to_raise(&self) -> Raise {
-        let rule = catalogue::rule(Language::Vi, &self.rule);
         Raise {
-            title: format!("{} – {}", rule.title, self.hostname),
+            title: format!("{} ({})", words::finding(Language::Vi, &self.finding), self.hostname),
             severity: self.severity,
-            reason: rule.why,
+            reason: catalogue::rule(Language::Vi, &self.rule).why,
         }
     }
 }

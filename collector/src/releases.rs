@@ -1,0 +1,256 @@
+//! Releases of the agent and how they reach the endpoints: a person adds a signed program, rolls it out to a
+//! group, widens or stops that. `plan` decides who is asked and when a roll-out stops itself, `watch` does it.
+//!
+//! Each act is a change of the record first. Whether a release may be believed at all is decided by the release
+//! key, which this collector does not have, and again on each endpoint.
+
+pub mod plan;
+pub mod watch;
+
+use std::io;
+use std::sync::Arc;
+
+use wardwatch_incidents::change::{Actor, Change};
+use wardwatch_policies::ids::{EndpointKind, UnitId};
+use wardwatch_policies::release::{Target, Unfit, Version};
+use wardwatch_policies::time::UnixMillis;
+use wardwatch_wire::envelope::OpenError;
+use wardwatch_wire::release::{MAX_PROGRAM_BYTES, Release, SealedRelease, open_release};
+
+use self::plan::Tally;
+use crate::authority::Authority;
+use crate::store::blobs::BlobDir;
+use crate::store::releases::{self, Held};
+use crate::store::rollouts::{self, Rollout, RolloutState};
+use crate::store::{Store, units};
+use crate::workflow::{Event, Workflow};
+
+/// Older roll-outs are not counted any more.
+const SHOWN: usize = 20;
+
+/// Releases and roll-outs. Cheap to clone.
+#[derive(Clone)]
+pub struct Releases {
+    pub store: Store,
+    pub workflow: Workflow,
+    pub authority: Arc<Authority>,
+    pub blobs: BlobDir,
+}
+
+/// What is to be rolled out, and to whom.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub version: Version,
+    /// `None`: every unit.
+    pub unit: Option<UnitId>,
+    /// `None`: every kind.
+    pub kind: Option<EndpointKind>,
+    /// 100: to all at once.
+    pub canary_percent: u8,
+}
+
+/// A roll-out and how it stands.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    pub rollout: Rollout,
+    pub tally: Tally,
+}
+
+/// What was asked for did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    #[error(
+        "this collector has no release key, since an earlier version made its keys; make one with `releases new-key` \
+         and start the collector anew"
+    )]
+    NoReleaseKey,
+    #[error(
+        "the release is not believed: {0}; copy it again if it was cut off, or sign the program with the release key \
+         of this collector"
+    )]
+    Untrusted(OpenError),
+    #[error("the program is not the one that the release names; give the file that was signed")]
+    OtherProgram,
+    #[error("the program has more than {MAX_PROGRAM_BYTES} bytes; sign a smaller one")]
+    TooLarge,
+    #[error("{0}; sign it again with the target that it was built for")]
+    Unfit(#[from] Unfit),
+    #[error("another program is held as {0} for {1}; a version is given once: build and sign a higher one")]
+    Taken(Version, Target),
+    #[error("there is no release {0}; `releases list` names those that there are")]
+    NoSuchRelease(Version),
+    #[error("there is no unit {0}; `units list` names those that there are")]
+    NoSuchUnit(UnitId),
+    #[error("{0} percent is no share; give 1 to 100")]
+    Share(u8),
+    #[error("roll-out {0} is not there or is past this; `releases rollouts` says how each stands")]
+    NoSuchRollout(u64),
+    #[error("the reason is missing; write why the roll-out is stopped")]
+    ReasonMissing,
+    #[error("the program cannot be kept")]
+    Io(#[from] io::Error),
+    #[error("the database failed")]
+    Store(#[from] sqlx::Error),
+}
+
+impl Releases {
+    /// Takes in a program with its release.
+    ///
+    /// # Errors
+    /// It is not signed by the release key, is another program or for another machine, or cannot be kept.
+    pub async fn add(
+        &self,
+        actor: &Actor,
+        sealed: Vec<u8>,
+        program: &[u8],
+        now: UnixMillis,
+    ) -> Result<Release, ReleaseError> {
+        let key = &self.authority.release().ok_or(ReleaseError::NoReleaseKey)?.key;
+        let release = open_release(&sealed, key).map_err(ReleaseError::Untrusted)?;
+        if program.len() as u64 > MAX_PROGRAM_BYTES {
+            return Err(ReleaseError::TooLarge);
+        }
+        if release.size != program.len() as u64
+            || release.digest != wardwatch_policies::digest::Digest::of(program)
+        {
+            return Err(ReleaseError::OtherProgram);
+        }
+        release.target.fits(&program[..program.len().min(Target::HEAD_BYTES)])?;
+        self.blobs.keep(program).await?;
+        let held = Held { release: release.clone(), sealed, added: now };
+        let mut tx = self.store.write().await?;
+        let of_version = releases::of_version(&mut tx, release.version).await?;
+        if of_version
+            .iter()
+            .any(|other| other.release.target == release.target && other.release.digest != release.digest)
+        {
+            return Err(ReleaseError::Taken(release.version, release.target));
+        }
+        if releases::add(&mut tx, &held).await? {
+            let change = Change::ReleaseAdded {
+                version: release.version,
+                target: release.target.clone(),
+                digest: release.digest,
+                size: release.size,
+            };
+            let events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
+            tx.commit().await?;
+            self.workflow.announce(events);
+        }
+        Ok(release)
+    }
+
+    /// Begins to roll a version out: first to the canaries of the group.
+    ///
+    /// # Errors
+    /// There is no such release or unit, the share is none, or the database fails.
+    pub async fn roll_out(&self, actor: &Actor, plan: Plan, now: UnixMillis) -> Result<u64, ReleaseError> {
+        if !(1..=100).contains(&plan.canary_percent) {
+            return Err(ReleaseError::Share(plan.canary_percent));
+        }
+        if let Some(unit) = &plan.unit
+            && !units::all(self.store.reader()).await?.iter().any(|known| known.id == *unit)
+        {
+            return Err(ReleaseError::NoSuchUnit(unit.clone()));
+        }
+        let mut tx = self.store.write().await?;
+        if releases::of_version(&mut tx, plan.version).await?.is_empty() {
+            return Err(ReleaseError::NoSuchRelease(plan.version));
+        }
+        let Plan { version, unit, kind, canary_percent } = plan;
+        let state = if canary_percent == 100 { RolloutState::Wide } else { RolloutState::Canary };
+        let rollout = Rollout {
+            id: 0,
+            version,
+            unit: unit.clone(),
+            kind,
+            canary_percent,
+            state,
+            reason: None,
+            begun: now,
+            changed: now,
+        };
+        let id = rollouts::begin(&mut tx, &rollout).await?;
+        let change = Change::RolloutBegun { rollout: id, version, unit, kind, canary_percent };
+        self.commit(tx, actor, change, id, now).await?;
+        Ok(id)
+    }
+
+    /// Lets a roll-out go on from its canaries to the whole group.
+    ///
+    /// # Errors
+    /// There is none that waits for this, or the database fails.
+    pub async fn widen(&self, actor: &Actor, id: u64, now: UnixMillis) -> Result<(), ReleaseError> {
+        let mut tx = self.store.write().await?;
+        if !rollouts::advance(&mut tx, id, RolloutState::Wide, None, now).await? {
+            return Err(ReleaseError::NoSuchRollout(id));
+        }
+        self.commit(tx, actor, Change::RolloutWidened { rollout: id }, id, now).await
+    }
+
+    /// Ends a roll-out: nobody more is asked. What was upgraded stays so.
+    ///
+    /// # Errors
+    /// There is none that still goes on, the reason is missing, or the database fails.
+    pub async fn stop(
+        &self,
+        actor: &Actor,
+        id: u64,
+        reason: &str,
+        now: UnixMillis,
+    ) -> Result<(), ReleaseError> {
+        let reason = reason.trim();
+        if reason.is_empty() {
+            return Err(ReleaseError::ReasonMissing);
+        }
+        let mut tx = self.store.write().await?;
+        if !rollouts::advance(&mut tx, id, RolloutState::Stopped, Some(reason), now).await? {
+            return Err(ReleaseError::NoSuchRollout(id));
+        }
+        rollouts::withdraw(&mut tx, id, now).await?;
+        let change = Change::RolloutStopped { rollout: id, reason: reason.to_owned() };
+        self.commit(tx, actor, change, id, now).await
+    }
+
+    async fn commit(
+        &self,
+        mut tx: sqlx::Transaction<'static, sqlx::Any>,
+        actor: &Actor,
+        change: Change,
+        id: u64,
+        now: UnixMillis,
+    ) -> Result<(), ReleaseError> {
+        let mut events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
+        tx.commit().await?;
+        events.push(Event::Rollout(id));
+        self.workflow.announce(events);
+        Ok(())
+    }
+
+    /// The newest roll-outs with how they stand.
+    ///
+    /// # Errors
+    /// The database fails, or holds what this program did not write.
+    pub async fn progress(&self) -> Result<Vec<Progress>, sqlx::Error> {
+        let mut all = rollouts::all(self.store.reader()).await?;
+        all.truncate(SHOWN);
+        let mut db = self.store.reader().acquire().await?;
+        let mut progress = Vec::with_capacity(all.len());
+        for rollout in all {
+            let held = releases::of_version(&mut db, rollout.version).await?;
+            let known: Vec<Release> = held.into_iter().map(|held| held.release).collect();
+            let members = rollouts::members(&mut db, &rollout).await?;
+            progress.push(Progress { tally: plan::tally(&rollout, &known, &members), rollout });
+        }
+        Ok(progress)
+    }
+
+    /// A held release with all that an agent needs to believe it.
+    fn seal(&self, held: &Held) -> Option<SealedRelease> {
+        Some(SealedRelease {
+            root_key: self.authority.root_key(),
+            release_key: self.authority.release()?.word.clone(),
+            release: held.sealed.clone(),
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! Releases of the agent: what is held, and how far each roll-out has come. Administrators widen and stop.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{Redirect, Response};
+use wardwatch_incidents::change::Actor;
+use wardwatch_policies::unit::Unit;
+
+use super::Web;
+use super::address::At;
+use super::error::Fault;
+use super::form::SignedForm;
+use super::language::{Key, Words as _};
+use super::page::{self, Page, Section};
+use super::words;
+use crate::releases::Progress;
+use crate::store::releases::{self, Held};
+use crate::store::rollouts::RolloutState;
+use crate::store::units;
+
+#[derive(Template)]
+#[template(path = "releases.html")]
+struct ReleasesPage {
+    page: Page,
+    held: Vec<Held>,
+    progress: Vec<Progress>,
+    units: Vec<Unit>,
+    /// For administrators: keys that should be offline.
+    keys_online: Option<String>,
+}
+
+/// A warning, as long as the keys lie where `init` made them.
+fn keys_online(web: &Web, page: &Page) -> Option<String> {
+    let keys = web.fleet.authority.keys_online();
+    let names: Vec<String> = keys.iter().map(|key| key.display().to_string()).collect();
+    (page.is_admin() && !names.is_empty())
+        .then(|| page.language.with("keys-online", "files", names.join(", ")))
+}
+
+pub(super) async fn list(State(web): State<Web>, page: Page) -> Result<Response, Fault> {
+    let keys_online = keys_online(&web, &page);
+    page::show(&ReleasesPage {
+        keys_online,
+        page: page.of(Section::Releases),
+        held: releases::all(web.db()).await?,
+        progress: web.releases.progress().await?,
+        units: units::all(web.db()).await?,
+    })
+}
+
+fn actor(form: &SignedForm) -> Result<Actor, Fault> {
+    if form.visitor.role.is_admin() {
+        Ok(Actor::User(form.visitor.user.clone()))
+    } else {
+        Err(Fault::Forbidden)
+    }
+}
+
+pub(super) async fn widen(
+    State(web): State<Web>,
+    At(id): At<u64>,
+    form: SignedForm,
+) -> Result<Redirect, Fault> {
+    web.releases.widen(&actor(&form)?, id, web.now()).await?;
+    Ok(Redirect::to(&format!("/releases#rollout-{id}")))
+}
+
+pub(super) async fn stop(
+    State(web): State<Web>,
+    At(id): At<u64>,
+    form: SignedForm,
+) -> Result<Redirect, Fault> {
+    web.releases.stop(&actor(&form)?, id, form.fields.trimmed("reason"), web.now()).await?;
+    Ok(Redirect::to(&format!("/releases#rollout-{id}")))
+}
+
+impl ReleasesPage {
+    const fn state(&self, one: &Progress) -> (Key, &'static str) {
+        words::rollout(one.rollout.state)
+    }
+
+    fn is_canary(&self, one: &Progress) -> bool {
+        one.rollout.state == RolloutState::Canary
+    }
+
+    fn is_stopped(&self, one: &Progress) -> bool {
+        one.rollout.state == RolloutState::Stopped
+    }
+
+    /// Unit and kind, as far as the group is bounded by them.
+    fn group(&self, one: &Progress) -> String {
+        let unit = one.rollout.unit.as_ref().map(|id| {
+            let named = self.units.iter().find(|unit| unit.id == *id);
+            named.map_or_else(|| id.to_string(), |unit| unit.name.get(self.page.language).to_owned())
+        });
+        let unit = unit.unwrap_or_else(|| self.page.t("every-unit").into_owned());
+        let kind = one.rollout.kind.map(words::kind).unwrap_or(Key("every-kind"));
+        format!("{unit} · {}", self.page.k(kind))
+    }
+
+    fn bytes(&self, held: &Held) -> String {
+        words::bytes(held.release.size)
+    }
+
+    fn without(&self, one: &Progress) -> i64 {
+        i64::try_from(one.tally.without).unwrap_or(i64::MAX)
+    }
+}

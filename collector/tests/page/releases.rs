@@ -1,0 +1,97 @@
+//! Releases and roll-outs for a person, and who may do something about them.
+
+use reqwest::StatusCode;
+use wardwatch_collector::releases::{Plan, Releases};
+use wardwatch_collector::store::blobs::BlobDir;
+use wardwatch_collector::store::releases::{self, Held};
+use wardwatch_collector::store::users::Role;
+use wardwatch_incidents::change::Actor;
+use wardwatch_policies::digest::Digest;
+use wardwatch_tests::database::Database;
+use wardwatch_wire::release::Release;
+
+use crate::record;
+use crate::site::{Site, target};
+
+/// Version 1.2.0 on its way to the canaries of all endpoints.
+async fn rolling_out(site: &Site) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Releases {
+        store: site.fleet.store.clone(),
+        workflow: site.fleet.workflow.clone(),
+        authority: site.fleet.authority.clone(),
+        blobs: BlobDir::open(dir.path()).unwrap(),
+    };
+    let version = "1.2.0".parse().unwrap();
+    let release = Release {
+        version,
+        target: "x86_64-unknown-linux-musl".parse().unwrap(),
+        digest: Digest::of(b"program"),
+        size: 4_200_000,
+        made: site.now(),
+    };
+    let mut tx = site.fleet.store.write().await.unwrap();
+    releases::add(&mut tx, &Held { release, sealed: vec![1], added: site.now() }).await.unwrap();
+    tx.commit().await.unwrap();
+    let plan = Plan { version, unit: None, kind: None, canary_percent: 10 };
+    desk.roll_out(&Actor::LocalAdmin, plan, site.now()).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_administrator_widens_and_stops_with_plain_forms() {
+    for database in Database::each().await {
+        let site = Site::open(&database.url).await;
+        record::endpoint(&site, "pc-1", "Máy 01").await;
+        let id = rolling_out(&site).await;
+        let mut lan = site.signed_in("lan", Role::Admin).await;
+        let shown = lan.page("/releases").await;
+        for text in ["1.2.0", "x86_64-unknown-linux-musl", "Chỉ thiết bị thử nghiệm", "Mở rộng"]
+        {
+            assert!(shown.contains(text), "{text}");
+        }
+
+        let widened = lan.submit("/releases", &format!("/releases/{id}/widen"), &[]).await;
+        assert_eq!(target(&widened), format!("/releases#rollout-{id}"));
+        assert!(lan.page("/releases").await.contains("Toàn nhóm</span>"));
+
+        let without = lan.submit("/releases", &format!("/releases/{id}/stop"), &[("reason", " ")]).await;
+        assert_eq!(without.status(), StatusCode::CONFLICT);
+        lan.submit("/releases", &format!("/releases/{id}/stop"), &[("reason", "sai <bản>")]).await;
+        let stopped = lan.page("/releases").await;
+        assert!(stopped.contains("sai &#60;bản&#62;") && stopped.contains("Đã dừng"), "{stopped}");
+        let again = lan.submit("/", &format!("/releases/{id}/widen"), &[]).await;
+        assert_eq!(again.status(), StatusCode::CONFLICT);
+        assert!(lan.page("/log").await.contains("Mở rộng đợt nâng cấp"));
+    }
+}
+
+#[tokio::test]
+async fn staff_see_how_far_it_has_come_and_decide_nothing() {
+    let database = Database::sqlite();
+    let site = Site::open(&database.url).await;
+    record::endpoint(&site, "pc-1", "Máy 01").await;
+    let id = rolling_out(&site).await;
+    let mut minh = site.signed_in("minh", Role::Staff).await;
+    assert!(!minh.page("/releases").await.contains("Mở rộng cho"));
+    for act in ["widen", "stop"] {
+        let answer = minh.submit("/", &format!("/releases/{id}/{act}"), &[("reason", "x")]).await;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    }
+}
+
+#[tokio::test]
+async fn administrators_are_warned_until_the_offline_keys_are_gone() {
+    let database = Database::sqlite();
+    let site = Site::open(&database.url).await;
+    let mut lan = site.signed_in("lan", Role::Admin).await;
+    let mut minh = site.signed_in("minh", Role::Staff).await;
+    let keys = site.fleet.authority.keys_online();
+    assert_eq!(keys.len(), 2);
+    let shown = lan.page("/releases").await;
+    assert!(shown.contains("root.key") && shown.contains("release.key"), "{shown}");
+    assert!(!minh.page("/releases").await.contains("root.key"), "staff need not know where");
+    for key in keys {
+        std::fs::remove_file(key).unwrap();
+    }
+    assert!(!lan.page("/releases").await.contains("release.key"));
+}
