@@ -1,7 +1,9 @@
-//! A link between agent and collector that can be cut, mended, and made deaf in one direction.
+//! A link between agent and collector that can be cut, mended, made deaf in one direction, and that counts what it
+//! carries.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -22,6 +24,7 @@ pub enum Passes {
 pub struct Link {
     pub address: SocketAddr,
     passes: Arc<watch::Sender<Passes>>,
+    carried: Arc<AtomicU64>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -35,6 +38,8 @@ impl Link {
         let address = listener.local_addr().expect("a bound listener");
         let passes = Arc::new(watch::Sender::new(Passes::Everything));
         let state = passes.clone();
+        let carried = Arc::new(AtomicU64::new(0));
+        let count = carried.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((agent, _)) = listener.accept().await {
                 if *state.borrow() == Passes::Nothing {
@@ -43,15 +48,21 @@ impl Link {
                 let Ok(collector) = TcpStream::connect(target).await else { continue };
                 let (from_agent, to_agent) = agent.into_split();
                 let (from_collector, to_collector) = collector.into_split();
-                tokio::spawn(forward(from_agent, to_collector, state.subscribe(), false));
-                tokio::spawn(forward(from_collector, to_agent, state.subscribe(), true));
+                tokio::spawn(forward(from_agent, to_collector, state.subscribe(), count.clone(), false));
+                tokio::spawn(forward(from_collector, to_agent, state.subscribe(), count.clone(), true));
             }
         });
-        Self { address, passes, accepting }
+        Self { address, passes, carried, accepting }
     }
 
     pub fn set(&self, passes: Passes) {
         self.passes.send_replace(passes);
+    }
+
+    /// Bytes that came in from both sides so far: TLS records, without the headers of TCP and IP.
+    #[must_use]
+    pub fn carried_bytes(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
     }
 }
 
@@ -66,6 +77,7 @@ async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut passes: watch::Receiver<Passes>,
+    carried: Arc<AtomicU64>,
     is_down: bool,
 ) {
     let mut buffer = vec![0; 16 * 1024];
@@ -78,6 +90,7 @@ async fn forward(
             }
         };
         let Ok(length @ 1..) = read else { return };
+        carried.fetch_add(length as u64, Ordering::Relaxed);
         let swallowed = is_down && *passes.borrow() == Passes::UpOnly;
         if !swallowed && to.write_all(&buffer[..length]).await.is_err() {
             return;

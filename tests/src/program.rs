@@ -25,6 +25,27 @@ pub fn path(name: &str) -> PathBuf {
     program
 }
 
+/// The path of a program that `cross/build` made for `target`.
+///
+/// # Panics
+/// It is not built.
+#[must_use]
+pub fn cross(target: &str, name: &str) -> String {
+    let program = built(&format!("{target}/{name}"));
+    assert!(program.exists(), "{} is not built; run `cross/build {target}` first", program.display());
+    program.display().to_string()
+}
+
+/// Where what is made for other machines lies.
+///
+/// # Panics
+/// The test does not lie in a target folder.
+#[must_use]
+pub fn built(path: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    test.ancestors().nth(3).expect("a target folder").join("cross").join(path)
+}
+
 /// Runs a program to its end and returns what it printed.
 ///
 /// # Errors
@@ -120,8 +141,43 @@ impl Program {
         self.stop_by("-INT")
     }
 
-    fn stop_by(&mut self, signal: &str) -> Result<std::process::ExitStatus> {
+    /// SIGSTOP: neither it nor a program that it started does anything more until [`Self::go_on`].
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub fn pause(&self) -> Result<()> {
+        self.signal_all("-STOP")
+    }
+
+    /// # Errors
+    /// It cannot be told.
+    pub fn go_on(&self) -> Result<()> {
+        self.signal_all("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
         Command::new("kill").arg(signal).arg(self.child.id().to_string()).status()?;
+        Ok(())
+    }
+
+    /// Those that it started, each with a number of its own.
+    fn started(&self) -> Vec<String> {
+        let id = self.child.id();
+        let text = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn signal_all(&self, signal: &str) -> Result<()> {
+        // The parent first: from then on it starts no more.
+        self.signal(signal)?;
+        for child in self.started() {
+            Command::new("kill").args([signal, &child]).status()?;
+        }
+        Ok(())
+    }
+
+    fn stop_by(&mut self, signal: &str) -> Result<std::process::ExitStatus> {
+        self.signal(signal)?;
         let begin = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {

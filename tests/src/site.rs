@@ -273,9 +273,16 @@ impl Site {
     /// # Errors
     /// The collector does not give it.
     pub async fn string(&self, expires_in_hours: u32) -> Result<EnrolmentString> {
-        let grant = json!({
-            "unit": "van-phong", "kind": "office-pc", "uses": 1, "expires_in_hours": expires_in_hours
-        });
+        self.string_for("office-pc", expires_in_hours).await
+    }
+
+    /// The same for another kind of endpoint.
+    ///
+    /// # Errors
+    /// The collector does not give it.
+    pub async fn string_for(&self, kind: &str, expires_in_hours: u32) -> Result<EnrolmentString> {
+        let grant =
+            json!({ "unit": "van-phong", "kind": kind, "uses": 1, "expires_in_hours": expires_in_hours });
         let answer: Value = self
             .request(reqwest::Method::POST, "/tokens")?
             .json(&grant)
@@ -305,8 +312,7 @@ impl Site {
         if let Some(link) = link {
             string.mqtt_port = link.address.port();
         }
-        let output = agent.enrol(&string)?;
-        ensure!(output.status.success(), "enrol: {}", String::from_utf8_lossy(&output.stderr));
+        agent.enrol(&string)?;
         Ok(agent)
     }
 }
@@ -339,12 +345,27 @@ pub fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
     Ok(addresses)
 }
 
-/// Writes an executable whose content nothing else has.
+/// Writes an executable whose content nothing else has, and returns its digest in hex.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write_executable(path: &Path, content: &str) -> Result<()> {
+pub fn write_executable(path: &Path, content: &str) -> Result<String> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::write(path, format!("#!/bin/sh\n# {content}\n"))?;
-    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?)
+    let text = format!("#!/bin/sh\n# {content}\n");
+    std::fs::write(path, &text)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(blake3::hash(text.as_bytes()).to_string())
+}
+
+/// Writes so many small programs, a hundred in a folder.
+///
+/// # Errors
+/// They cannot be written.
+pub fn write_programs(root: &Path, count: usize) -> Result<()> {
+    for number in 0..count {
+        let folder = root.join((number / 100).to_string());
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join((number % 100).to_string()), format!("\x7fELF{number:0>200}"))?;
+    }
+    Ok(())
 }

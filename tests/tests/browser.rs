@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use wardwatch_tests::browser::Browser;
-use wardwatch_tests::site::{Site, write_executable};
+use wardwatch_tests::program::eventually;
+use wardwatch_tests::release;
+use wardwatch_tests::site::{Agent, Site, write_executable};
 
 const SIZES: [(&str, u32, u32); 2] = [("desk", 1366, 768), ("telephone", 390, 844)];
 /// The page is Vietnamese first, so pictures end with it.
@@ -117,8 +119,8 @@ async fn a_person_leads_an_incident_from_the_live_alert_to_its_end() -> Result<(
     let site = Site::quickstart(&["--no-agent"]).await?;
     let mut agent = site.enrolled("office", None).await?;
     let program = agent.watched.join("payroll");
-    write_executable(&program, "as installed")?;
-    let old = blake3::hash(&std::fs::read(&program)?).to_string();
+    let old = write_executable(&program, "as installed")?;
+    agent.set("UPGRADE_KIB_PER_SECOND", "1000000");
     agent.start()?;
     agent.settle(&site).await?;
     let printed = site.collector_log_text();
@@ -131,8 +133,7 @@ async fn a_person_leads_an_incident_from_the_live_alert_to_its_end() -> Result<(
 
     visit.go("/alerts").await?;
     browser.script("window.sameDocument = true").await?;
-    write_executable(&program, "as an attacker wants it")?;
-    let new = blake3::hash(&std::fs::read(&program)?).to_string();
+    let new = write_executable(&program, "as an attacker wants it")?;
     browser.shows("#list", "payroll").await?;
     ensure!(browser.script("return window.sameDocument === true").await? == json!(true), "it was reloaded");
     visit.picture("alerts").await?;
@@ -167,6 +168,7 @@ async fn a_person_leads_an_incident_from_the_live_alert_to_its_end() -> Result<(
         visit.go(path).await?;
         visit.picture(name).await?;
     }
+    upgrade(&visit, &site, &agent).await?;
     // Whoever changes the language there is led away from a page that does not exist.
     for language in LANGUAGES {
         visit.go("/").await?;
@@ -175,6 +177,39 @@ async fn a_person_leads_an_incident_from_the_live_alert_to_its_end() -> Result<(
         visit.picture_in(language, "nowhere").await?;
     }
     Ok(())
+}
+
+/// A release goes to the canary, by a person's word to all, and another is stopped with a reason.
+async fn upgrade(visit: &Visit, site: &Site, agent: &Agent) -> Result<()> {
+    let browser = &visit.browser;
+    visit.go("/releases").await?;
+    visit.picture("releases-none").await?;
+    let program = release::program(site, "next-agent")?;
+    release::add(site, &program, "0.2.0", &release::target(site, &agent.id()?).await?)?;
+    visit.go("/releases").await?;
+    let first = begin_rollout(site)?;
+    eventually("the canary is healthy", release::PATIENCE, async || {
+        Ok((release::rollout(site, first).await?["healthy"] == 1).then_some(()))
+    })
+    .await
+    .with_context(|| agent.log_text())?;
+    browser.shows(&format!("#rollout-{first} dd .good"), "1").await?;
+    visit.picture("releases-canary").await?;
+    browser.follow(&format!("form[action='/releases/{first}/widen'] button")).await?;
+    assert_eq!(release::rollout(site, first).await?["state"], "wide");
+    visit.picture("releases-wide").await?;
+
+    let second = begin_rollout(site)?;
+    visit.go("/releases").await?;
+    browser.write(&format!("#reason-{second}"), "Chờ Ủy ban nhân dân thành phố cho ý kiến").await?;
+    browser.follow(&format!("form[action='/releases/{second}/stop'] button")).await?;
+    assert_eq!(release::rollout(site, second).await?["state"], "stopped");
+    visit.picture("releases-stopped").await
+}
+
+fn begin_rollout(site: &Site) -> Result<u64> {
+    let begun = site.ask(&["releases", "roll-out", "0.2.0", "--canary", "50"])?;
+    begun["id"].as_u64().context("no number of a roll-out")
 }
 
 async fn lead_through(visit: &Visit, incident: &str, folder: &Path) -> Result<()> {

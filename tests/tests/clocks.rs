@@ -1,9 +1,9 @@
 //! Agents whose clocks are decades off enrol, report, and learn the time by proof.
 
 use anyhow::{Context, Result};
-use serde_json::json;
-use wardwatch_tests::program::eventually;
-use wardwatch_tests::site::{PATIENCE, Site, write_executable};
+use wardwatch_tests::program::{self, eventually};
+use wardwatch_tests::recorder::ARMV7;
+use wardwatch_tests::site::{AGENT, Agent, PATIENCE, Site, write_executable};
 
 /// Where Debian keeps the library that tells one process another time.
 const LIBRARIES: [&str; 2] = [
@@ -11,11 +11,13 @@ const LIBRARIES: [&str; 2] = [
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 ];
 
-async fn works_with_a_clock_that_says(date: &str) -> Result<()> {
+/// `prepare` says how the agent is run.
+async fn works_with_a_clock_that_says(date: &str, prepare: impl Fn(&mut Agent)) -> Result<()> {
     let library = LIBRARIES.into_iter().find(|path| std::path::Path::new(path).exists());
     let library = library.context("faketime is not installed; `tests/run` installs it")?;
     let site = Site::start().await?;
     let mut agent = site.agent("recorder")?;
+    prepare(&mut agent);
     let environment = [
         ("LD_PRELOAD", library),
         ("FAKETIME", &format!("@{date} 00:00:00")),
@@ -24,8 +26,7 @@ async fn works_with_a_clock_that_says(date: &str) -> Result<()> {
         ("TZ", "UTC"),
     ];
     agent.environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let enrolled = agent.enrol(&site.string(1).await?)?;
-    assert!(enrolled.status.success(), "{}", String::from_utf8_lossy(&enrolled.stderr));
+    agent.enrol(&site.string(1).await?)?;
     agent.start()?;
     agent.settle(&site).await?;
 
@@ -42,22 +43,35 @@ async fn works_with_a_clock_that_says(date: &str) -> Result<()> {
     assert!(error.as_secs() < 120, "proved {proved}");
 
     let program = agent.watched.join("program");
-    write_executable(&program, "new")?;
-    eventually("an alert", PATIENCE, async || {
-        let alerts = site.rows("/alerts?state=open").await?;
-        Ok(alerts.into_iter().find(|alert| alert["finding"]["path"] == json!(program)))
-    })
-    .await
-    .with_context(|| agent.log_text())?;
+    let new = write_executable(&program, "new")?;
+    agent.alerted(&site, &program, &new).await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_of_1970_enrols_reports_and_proves_the_time() -> Result<()> {
-    works_with_a_clock_that_says("1970-01-02").await
+    works_with_a_clock_that_says("1970-01-02", |_| {}).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_of_2038_enrols_reports_and_proves_the_time() -> Result<()> {
-    works_with_a_clock_that_says("2038-01-20").await
+    works_with_a_clock_that_says("2038-01-20", |_| {}).await
+}
+
+/// A static program takes no library, but its emulator does, which answers its questions for the time.
+fn on_32_bits(agent: &mut Agent) {
+    agent.binary = program::cross(ARMV7.target, AGENT);
+    agent.launcher = vec!["/usr/bin/qemu-arm".to_owned()];
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs qemu-user and the ARMv7 build; tests/run runs it"]
+async fn an_agent_of_32_bits_and_1970_enrols_reports_and_proves_the_time() -> Result<()> {
+    works_with_a_clock_that_says("1970-01-02", on_32_bits).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs qemu-user and the ARMv7 build; tests/run runs it"]
+async fn an_agent_of_32_bits_and_2038_enrols_reports_and_proves_the_time() -> Result<()> {
+    works_with_a_clock_that_says("2038-01-20", on_32_bits).await
 }

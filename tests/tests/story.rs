@@ -42,26 +42,18 @@ async fn a_record_that_is_not_what_was_written_is_found_out() -> Result<()> {
 /// Changes an executable below a watched folder; returns the incident and the alert that came of it.
 async fn raise_by_a_change(site: &Site, agent: &mut Agent) -> Result<(String, Value)> {
     let program = agent.watched.join("payroll");
-    write_executable(&program, "as installed")?;
-    let old = blake3::hash(&std::fs::read(&program)?).to_string();
+    let old = write_executable(&program, "as installed")?;
     agent.start()?;
     agent.settle(site).await?;
 
-    write_executable(&program, "as an attacker wants it")?;
+    let new = write_executable(&program, "as an attacker wants it")?;
     let changed = Instant::now();
-    let new = blake3::hash(&std::fs::read(&program)?).to_string();
-    let alert = eventually("an alert about the changed file", PATIENCE, async || {
-        let alerts = site.rows("/alerts?state=open").await?;
-        Ok(alerts.into_iter().find(|alert| alert["finding"]["path"] == json!(program)))
-    })
-    .await
-    .with_context(|| agent.log_text())?;
+    let alert = agent.alerted(site, &program, &new).await?;
     let took = changed.elapsed();
     println!("from the change to the alert: {} ms", took.as_millis());
     assert!(took < SOON, "it took {took:?}");
     assert_eq!(alert["rule"], "executable-changed");
     assert_eq!(alert["finding"]["old"]["present"]["digest"], json!(old));
-    assert_eq!(alert["finding"]["new"]["present"]["digest"], json!(new));
     let incident = alert["incident"].as_str().context("the rule raised no incident")?;
     Ok((incident.to_owned(), alert))
 }
@@ -129,15 +121,20 @@ async fn prove_the_record(site: &Site, agent: &mut Agent) -> Result<()> {
     site.string(1).await?;
     let witness = site.folder().join("witness.json");
     let log_length = eventually("the agent is witness to the whole log", PATIENCE, async || {
+        // It writes a newer witness down when it stops, and else once an hour.
+        agent.stop()?;
         let verified = site.ask(&["audit", "verify"])?;
         let status = agent.status()?;
         std::fs::write(&witness, status.to_string())?;
         let (length, head) = (&verified["length"], &verified["head"]);
         let same = status["witness"]["length"] == *length && status["witness"]["head"] == *head;
+        if !same {
+            agent.start()?;
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
         Ok(same.then(|| length.as_u64()).flatten())
     })
     .await?;
-    agent.stop()?;
     site.ask(&["audit", "verify", "--witness", &witness.to_string_lossy()])?;
 
     let forged = |name| forge(site, name, &witness);
