@@ -91,7 +91,8 @@ impl FromStr for EnrolmentString {
         let text: String = text.split_whitespace().collect();
         let encoded = text.strip_prefix(PREFIX).ok_or(InvalidString::Prefix)?;
         let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| InvalidString::Damaged)?;
-        ciborium::from_reader(bytes.as_slice()).map_err(|_| InvalidString::Damaged)
+        let string: Self = ciborium::from_reader(bytes.as_slice()).map_err(|_| InvalidString::Damaged)?;
+        if string.hosts.is_empty() { Err(InvalidString::Damaged) } else { Ok(string) }
     }
 }
 

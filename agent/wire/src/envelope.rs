@@ -162,8 +162,11 @@ pub struct Unverified {
 impl Unverified {
     /// Takes the outer shape apart. Bounded by [`MAX_BYTES`]; the payload stays unread.
     ///
+    /// A message has one form: what the signature does not cover is not there, and what remains is encoded as
+    /// [`seal`] does it. Else whoever passes it on could change its digest and its size.
+    ///
     /// # Errors
-    /// Too large, not COSE_Sign1, not EdDSA, or of an unknown kind.
+    /// Too large, not COSE_Sign1, not EdDSA, of an unknown kind, or in another form.
     pub fn parse(bytes: &[u8]) -> Result<Self, OpenError> {
         if bytes.len() > MAX_BYTES {
             return Err(OpenError::TooLarge(bytes.len()));
@@ -180,6 +183,12 @@ impl Unverified {
             .into_iter()
             .find(|kind| header.content_type == Some(ContentType::Text(content_type(*kind))))
             .ok_or_else(|| OpenError::Malformed("an unknown kind of message".into()))?;
+        if !cose.unprotected.is_empty() {
+            return Err(OpenError::Malformed("it has a header that is not signed".into()));
+        }
+        if cose.clone().to_vec().ok().as_deref() != Some(bytes) {
+            return Err(OpenError::Malformed("it is not encoded as senders do it".into()));
+        }
         Ok(Self { cose, kind })
     }
 
@@ -289,6 +298,25 @@ mod tests {
             seal(Kind::Report, &agent("a"), &key(1), &serde_bytes::ByteBuf::from(big)),
             Err(SealError::TooLarge(_))
         ));
+    }
+
+    #[test]
+    fn nobody_on_the_way_can_give_a_message_another_form() {
+        let sealed = sealed().into_bytes();
+        let cose = CoseSign1::from_slice(&sealed).unwrap();
+        let padded = CoseSign1 {
+            unprotected: HeaderBuilder::new().text_value("pad".into(), "x".into()).build(),
+            ..cose.clone()
+        };
+        // The same signature, as a byte string of 64 bytes whose length is written in two bytes and not in one.
+        let at = sealed.len() - 66;
+        assert_eq!(sealed[at..at + 2], [0x58, 64]);
+        let longer = [&sealed[..at], &[0x59, 0, 64], &sealed[at + 2..]].concat();
+        assert_eq!(CoseSign1::from_slice(&longer).unwrap(), cose);
+        for other in [padded.to_vec().unwrap(), longer] {
+            let opened = open::<String>(&other, Kind::Report, &agent("a"), &key(1).verifying_key());
+            assert!(matches!(opened, Err(OpenError::Malformed(_))), "{opened:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub const BLOBS: &str = "/blobs/v1";
 /// The most that one request for a part of a program is answered with, in bytes.
 pub const MAX_PART_BYTES: u64 = 256 * 1024;
 
+/// The largest signed word of a chain, in bytes: ten times what it needs.
+const MAX_WORD_BYTES: usize = 4096;
+
 /// A program of one version for one target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
@@ -106,6 +109,11 @@ impl SealedRelease {
         if Digest::of(&self.root_key) != root {
             return Err(UntrustedRelease::Root);
         }
+        if let Some(bytes) =
+            [&self.release_key, &self.release].map(Vec::len).into_iter().find(|bytes| *bytes > MAX_WORD_BYTES)
+        {
+            return Err(UntrustedRelease::TooLarge(bytes));
+        }
         let root = VerifyingKey::from_bytes(&self.root_key).map_err(|_| UntrustedRelease::Root)?;
         let (key, word) = open_release_key(&self.release_key, &root).map_err(UntrustedRelease::ReleaseKey)?;
         let release = open_release(&self.release, &key).map_err(UntrustedRelease::Release)?;
@@ -122,6 +130,8 @@ pub enum UntrustedRelease {
     ReleaseKey(OpenError),
     #[error("it is not signed by the release key: {0}")]
     Release(OpenError),
+    #[error("a signed word of it has {0} bytes; at most {MAX_WORD_BYTES} are read")]
+    TooLarge(usize),
 }
 
 #[cfg(test)]
@@ -170,6 +180,19 @@ mod tests {
             Err(UntrustedRelease::Release(OpenError::Signature)),
             "the root key signs keys, not programs"
         );
+    }
+
+    #[test]
+    fn what_an_agent_writes_down_of_it_is_bounded() {
+        let (root, release_key) = (key(1), key(2));
+        let known = Digest::of(&root.verifying_key().to_bytes());
+        let long =
+            Release { target: format!("x86_64-unknown-{}", "x".repeat(48)).parse().unwrap(), ..release() };
+        let mut large = sealed(&root, &root, &release_key);
+        large.release = seal_release(&release_key, &long).unwrap().into_bytes();
+        assert!(large.open(known).is_ok());
+        large.release = vec![0; MAX_WORD_BYTES + 1];
+        assert_eq!(large.open(known), Err(UntrustedRelease::TooLarge(MAX_WORD_BYTES + 1)));
     }
 
     #[test]
