@@ -17,12 +17,13 @@ use crate::check;
 use crate::config::{self, Config};
 use crate::enrol;
 use crate::form::Form;
+use crate::handover;
 use crate::platform;
 use crate::scan;
 use crate::service;
 use crate::state::StateDir;
 use crate::status;
-use crate::upgrade::handover;
+use crate::upgrade;
 
 mod arguments;
 #[cfg(test)]
@@ -127,6 +128,10 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn run_agent(args: &StateArgs, version: Version, stop: platform::Stop) -> Result<ExitCode> {
+    // First of all: a program that hangs in whatever follows must not outlive the one that waits for it.
+    if upgrade::is_beside() {
+        platform::end_with_parent();
+    }
     let runtime = runtime()?;
     let config = args.resolve()?;
     let ended = runtime.block_on(async {

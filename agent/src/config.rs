@@ -100,6 +100,12 @@ pub struct Sources {
 }
 
 impl Config {
+    /// Whether the collector may have another version of the agent run here.
+    #[must_use]
+    pub fn allows_upgrades(&self) -> bool {
+        self.allowed.contains(&ActionKind::Upgrade)
+    }
+
     /// # Errors
     /// Everything that is wrong, from all sources.
     pub fn resolve(sources: Sources) -> Result<Self, InvalidConfig> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::finding::StreamReason;
 use wardwatch_policies::host::HostFacts;
@@ -21,7 +21,6 @@ use wardwatch_wire::report::{Body, InstanceId, StopReason, StreamId};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::outbox::{Outbox, Sealer};
-use crate::platform;
 use crate::random;
 use crate::respond::{self, NotRun};
 use crate::sensor::host;
@@ -81,10 +80,7 @@ pub async fn run(config: Config, program: &Program, stop: impl Future<Output = S
     let begun = status::begin(identity.agent.clone(), identity.unit.clone(), identity.kind, program.version);
     let board = Board::new(begun);
     let tls = Arc::new(tls::with_certificate(&identity.ca, &identity.chain, &keys.tls_pem, &clock)?);
-    let mut upgrading = Upgrading::begin(&state, &identity, program, Arc::clone(&tls), &config.upgrade);
-    if upgrading.is_trial() {
-        platform::end_with_parent();
-    }
+    let mut upgrading = Upgrading::begin(&state, &identity, program, Arc::clone(&tls), &config);
     upgrading.tell(&outbox);
     let mut settings = config.files.clone();
     settings.always.extend(upgrading.own_files());
@@ -136,11 +132,11 @@ impl Agent {
         let clock = self.clock.clone();
         let writer = tokio::spawn(self.board.clone().write_to(state.status(), move || clock.wall()));
         tracing::info!(agent = %self.identity.agent, unit = %self.identity.unit, "the agent runs");
-        let mut refresh = interval(STATUS_EVERY);
+        let mut refresh = every(STATUS_EVERY);
         let mut host_due = Instant::now();
         let mut check_due = Instant::now();
         let mut checking = JoinSet::new();
-        let mut trial = interval(TRIAL_EVERY);
+        let mut trial = every(TRIAL_EVERY);
         let mut alive = pin!(sleep(self.config.upgrade.trial));
         let mut lived = false;
         let end = loop {
@@ -365,6 +361,13 @@ impl Agent {
             tracing::warn!("{error}");
         }
     }
+}
+
+/// Ticks that nobody waited for are not made up for.
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 fn digest_of(facts: &HostFacts) -> Digest {

@@ -13,6 +13,7 @@ pub mod cycle;
 mod database;
 pub mod enrol;
 pub mod form;
+pub mod handover;
 pub mod https;
 pub mod outbox;
 pub mod platform;

@@ -23,7 +23,7 @@ mod tests;
 pub use crate::platform::Machine;
 
 /// No file of the state folder that is read whole is larger, in bytes.
-const MAX_FILE_BYTES: u64 = 256 * 1024;
+pub(crate) const MAX_FILE_BYTES: u64 = 256 * 1024;
 const LOCK: &str = "lock";
 const LOCK_WAITING: &str = "waiting.lock";
 /// How long a lock is tried for.
@@ -322,7 +322,10 @@ impl StateDir {
             self.tls_key_file(),
             self.slots_file(),
         ];
-        files.iter().try_for_each(|path| remove(path))
+        files.iter().try_for_each(|path| remove(path))?;
+        // A program that runs cannot be removed everywhere; without the file above nobody starts it again.
+        let _ = fs::remove_dir_all(self.slots());
+        Ok(())
     }
 
     fn read_json<T: for<'de> Deserialize<'de>>(&self, path: &Path) -> Result<Option<T>, StateError> {

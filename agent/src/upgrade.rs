@@ -2,15 +2,12 @@
 //! collector has answered it; else the one before runs again.
 //!
 //! `judge` decides whether a release may come here, `slots` which program runs next; both are pure. `fetch`
-//! moves bytes, `folder` keeps programs and their state on disk, `handover` starts what was chosen,
-//! where need be `beside` the installed program. The
-//! installed program is never written: whatever becomes of the slots, it can run. The running agent's part
-//! stands in `cycle`.
+//! moves bytes, `folder` keeps programs and their state on disk. The installed program is never written: whatever
+//! becomes of the slots, it can run. What was chosen is started by `handover`; the running agent's part stands in
+//! `cycle`.
 
-mod beside;
 pub mod fetch;
 pub mod folder;
-pub mod handover;
 pub mod judge;
 pub mod slots;
 
@@ -22,7 +19,7 @@ use wardwatch_policies::release::{Target, Version};
 /// Set by the installed program for one that it hands over to: where the installed one lies.
 pub const INSTALLED: &str = "WARDWATCH_INSTALLED";
 /// Set for a program that runs beside the installed one, which waits for it.
-const BESIDE: &str = "WARDWATCH_BESIDE";
+pub(crate) const BESIDE: &str = "WARDWATCH_BESIDE";
 
 /// The program of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]

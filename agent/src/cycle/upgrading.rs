@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 use wardwatch_policies::digest::Digest;
@@ -14,7 +15,7 @@ use wardwatch_wire::downlink::CommandId;
 use wardwatch_wire::release::{Release, SealedRelease};
 use wardwatch_wire::report::Body;
 
-use crate::config::UpgradeSettings;
+use crate::config::Config;
 use crate::outbox::Outbox;
 use crate::state::{Identity, StateDir};
 use crate::upgrade::fetch::Source;
@@ -38,8 +39,10 @@ pub(super) struct Upgrading {
     slots: Slots,
     program: Program,
     root: Digest,
-    /// `None`: nobody said where programs come from.
-    source: Option<Source>,
+    /// Or why no program can come here.
+    source: Result<Source, String>,
+    /// The slots on disk cannot be read, and are not written over.
+    unreadable: Option<String>,
     fetching: Fetching,
     /// When this process took it up.
     begun: Instant,
@@ -54,16 +57,25 @@ impl Upgrading {
         identity: &Identity,
         program: &Program,
         tls: Arc<ClientConfig>,
-        settings: &UpgradeSettings,
+        config: &Config,
     ) -> Self {
         let folder = Folder::of(state);
         let source = identity.enrol_port.map(|port| Source {
             hosts: identity.hosts.clone(),
             port,
             tls,
-            bytes_per_second: settings.bytes_per_second,
+            bytes_per_second: config.upgrade.bytes_per_second,
         });
-        let slots = folder.load();
+        let source = source.ok_or_else(|| {
+            "this agent was enrolled by a version that did not keep where programs come from; enrol it anew".into()
+        });
+        let (slots, unreadable) = match folder.load() {
+            Ok(slots) => (slots, None),
+            Err(error) => {
+                tracing::error!("no upgrade is possible: {error}");
+                (Slots::default(), Some(error.to_string()))
+            }
+        };
         let root = identity.root;
         let mut upgrading = Self {
             folder,
@@ -71,10 +83,14 @@ impl Upgrading {
             program: program.clone(),
             root,
             source,
+            unreadable,
             fetching: Fetching::default(),
             begun: Instant::now(),
-            trial: settings.trial,
+            trial: config.upgrade.trial,
         };
+        if !config.allows_upgrades() {
+            upgrading.forbid();
+        }
         // During a trial it waits: the slot is taken.
         if upgrading.slots.trial.is_none()
             && let Some(order) = upgrading.slots.order.take()
@@ -82,6 +98,16 @@ impl Upgrading {
             upgrading.take(order);
         }
         upgrading
+    }
+
+    /// Ends what was ordered before local settings forbade it.
+    fn forbid(&mut self) {
+        let version = self.ordered().map(|release| release.version);
+        if let Some(order) = self.slots.order.take() {
+            self.folder.discard(self.slots.free());
+            self.slots.end(order.command, version, UpgradeOutcome::NotAllowed);
+            self.save();
+        }
     }
 
     /// The files that make the agent's program, whichever runs.
@@ -130,7 +156,13 @@ impl Upgrading {
                     Err(refused) => self.refuse_judged(&order, &refused),
                 }
             }
-            None => self.take(order),
+            None => {
+                // What is left of another program is of no use to this one.
+                if self.slots.trial.is_none() {
+                    self.folder.discard(self.slots.free());
+                }
+                self.take(order);
+            }
         }
     }
 
@@ -198,14 +230,13 @@ impl Upgrading {
             Err(refused) => return self.refuse_judged(&order, &refused),
         };
         let command = order.command;
-        let Some(source) = self.source.clone() else {
-            let reason = "this agent was enrolled by a version that did not keep where programs come from; enrol it \
-                          anew";
-            return self.refuse(command, Some(release.version), reason.into());
+        let source = match &self.source {
+            Ok(source) => source.clone(),
+            Err(reason) => return self.refuse(command, Some(release.version), reason.clone()),
         };
         self.slots.accept(order, key_serial);
         // The part lies in this folder.
-        if let Err(error) = self.folder.save(&self.slots) {
+        if let Err(error) = self.write() {
             return self.refuse(command, Some(release.version), error.to_string());
         }
         if self.slots.trial.is_some() {
@@ -230,8 +261,15 @@ impl Upgrading {
     }
 
     fn save(&self) {
-        if let Err(error) = self.folder.save(&self.slots) {
+        if let Err(error) = self.write() {
             tracing::warn!("{error}");
+        }
+    }
+
+    fn write(&self) -> anyhow::Result<()> {
+        match &self.unreadable {
+            None => Ok(self.folder.save(&self.slots)?),
+            Some(problem) => bail!("{problem}"),
         }
     }
 
@@ -246,7 +284,7 @@ impl Upgrading {
         let outcome = outcome.and_then(|()| {
             let before = self.slots.clone();
             self.slots.begin_trial(&release, command);
-            self.folder.save(&self.slots).map_err(|error| {
+            self.write().map_err(|error| {
                 self.slots = before;
                 UpgradeOutcome::Refused { reason: error.to_string() }
             })
@@ -279,11 +317,7 @@ impl Upgrading {
             outbox.append(outbox.stream(), bodies.collect(), &[(MARK_UPGRADE.to_owned(), digest)])?;
         }
         let told = std::mem::take(&mut self.slots.untold);
-        if let Err(error) = self.folder.save(&self.slots) {
-            self.slots.untold = told;
-            return Err(error.into());
-        }
-        Ok(())
+        self.write().inspect_err(|_| self.slots.untold = told)
     }
 
     /// Whether an answer of the collector decides something.
@@ -301,7 +335,7 @@ impl Upgrading {
             self.try_tell(outbox)
         } else {
             self.slots.judge_silence(self.begun.elapsed() <= self.trial);
-            self.folder.save(&self.slots).map_err(Into::into)
+            self.write()
         };
         if let Err(error) = done {
             tracing::warn!("the upgrade does not go on yet: {error:#}");

@@ -97,6 +97,14 @@ pub fn boot_elapsed() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// Names this start of the system; `None` where `/proc` does not.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let id = text.trim();
+    (!id.is_empty()).then(|| id.to_owned())
+}
+
 /// # Errors
 /// The path is empty or too long to be reported.
 pub fn endpoint_path(path: &Path) -> Result<EndpointPath, InvalidPath> {

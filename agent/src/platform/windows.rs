@@ -35,7 +35,7 @@ pub use console::prompt_secret;
 pub use drives::foreign_places;
 pub(crate) use event_log::EVENT_SOURCE;
 pub use event_log::log_writer;
-pub use identity::{boot_elapsed, hostname, is_superuser, machine};
+pub use identity::{boot_elapsed, boot_id, hostname, is_superuser, machine};
 pub(crate) use paths::programs_folder;
 pub use paths::{
     FULL_PATH_BEGINS_WITH, default_config_file, default_excludes, default_roots, default_state_dir,

@@ -203,6 +203,9 @@ async fn fetch_part(
         let pace = Duration::from_millis(came * 1000 / source.bytes_per_second.max(1));
         sleep_until(begun + pace).await;
     }
+    if came == 0 {
+        return Err(anyhow!("it sends nothing").into());
+    }
     Ok(())
 }
 

@@ -4,14 +4,18 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use wardwatch_policies::digest::Digest;
 
 use super::slots::{Occupant, Slot, Slots};
 use crate::platform;
-use crate::state::{StateDir, StateError, read_bounded, write_private};
+use crate::state::{MAX_FILE_BYTES, StateDir, StateError, read_bounded, write_private};
 
 const PROGRAM: &str = "wardwatch-agent";
+const READ_ATTEMPTS: u32 = 20;
+const READ_PAUSE: Duration = Duration::from_millis(25);
 
 /// Where the slots of one agent are.
 #[derive(Debug, Clone)]
@@ -63,30 +67,48 @@ impl Folder {
         }
     }
 
-    /// What is known of the slots. What cannot be read is as if it had never been: the installed program runs.
-    #[must_use]
-    pub fn load(&self) -> Slots {
-        let path = &self.state_file;
-        match read_bounded(path) {
-            Ok(None) => Slots::default(),
-            Ok(Some(bytes)) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                tracing::error!("{} is damaged ({error}); the installed program runs", path.display());
-                Slots::default()
-            }),
-            Err(error) => {
-                tracing::error!("{error}; the installed program runs");
-                Slots::default()
+    /// What is known of the slots. What is damaged is as if it had never been: the installed program runs.
+    ///
+    /// # Errors
+    /// The system does not give it, so that it must not be written over.
+    pub fn load(&self) -> Result<Slots, StateError> {
+        let bytes = match self.read() {
+            Ok(None) => return Ok(Slots::default()),
+            Ok(Some(bytes)) => bytes,
+            Err(StateError::Damaged { path, problem }) => {
+                tracing::error!("{} is damaged ({problem}); the installed program runs", path.display());
+                return Ok(Slots::default());
             }
+            Err(error) => return Err(error),
+        };
+        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            tracing::error!("{} is damaged ({error}); the installed program runs", self.state_file.display());
+            Slots::default()
+        }))
+    }
+
+    /// On Windows whoever looks at every new file may hold it for a moment.
+    fn read(&self) -> Result<Option<Vec<u8>>, StateError> {
+        let mut attempts = 0;
+        loop {
+            match read_bounded(&self.state_file) {
+                Err(StateError::Io { .. }) if attempts < READ_ATTEMPTS => attempts += 1,
+                read => return read,
+            }
+            thread::sleep(READ_PAUSE);
         }
     }
 
     /// # Errors
-    /// The folder cannot be written.
+    /// The folder cannot be written, or the slots hold more than would be read again.
     pub fn save(&self, slots: &Slots) -> Result<(), StateError> {
         let path = &self.state_file;
         let io = |source| StateError::Io { path: path.clone(), did: "written", source };
         fs::create_dir_all(&self.path).map_err(io)?;
         let bytes = serde_json::to_vec_pretty(slots).map_err(|error| io(error.into()))?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(io(io::ErrorKind::FileTooLarge.into()));
+        }
         write_private(path, &bytes)
     }
 
@@ -130,7 +152,9 @@ pub fn digest_of(path: &Path, size: u64) -> io::Result<Option<Digest>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slots::Told;
     use super::*;
+    use wardwatch_policies::release::UpgradeOutcome;
     use wardwatch_wire::downlink::CommandId;
 
     fn folder() -> (tempfile::TempDir, Folder) {
@@ -166,13 +190,37 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_leads_to_the_installed_program() {
+    fn what_is_damaged_leads_to_the_installed_program() {
         let (_dir, folder) = folder();
-        assert_eq!(folder.load(), Slots::default());
+        assert_eq!(folder.load().unwrap(), Slots::default());
         let slots = Slots { key_serial: 7, ..Slots::default() };
         folder.save(&slots).unwrap();
-        assert_eq!(folder.load(), slots);
-        fs::write(&folder.state_file, "{\"key_serial\"").unwrap();
-        assert_eq!(folder.load(), Slots::default());
+        assert_eq!(folder.load().unwrap(), slots);
+        for damaged in ["{\"key_serial\"".to_owned(), " ".repeat(300 * 1024)] {
+            fs::write(&folder.state_file, damaged).unwrap();
+            assert_eq!(folder.load().unwrap(), Slots::default());
+        }
+    }
+
+    #[test]
+    fn what_the_system_does_not_give_is_not_taken_for_nothing() {
+        let (_dir, folder) = folder();
+        fs::create_dir_all(&folder.state_file).unwrap();
+        assert!(matches!(folder.load(), Err(StateError::Io { .. })));
+    }
+
+    #[test]
+    fn what_would_not_be_read_again_is_not_written() {
+        let (_dir, folder) = folder();
+        let slots = Slots { key_serial: 7, ..Slots::default() };
+        folder.save(&slots).unwrap();
+        let mut large = slots.clone();
+        large.tell(Told {
+            command: CommandId(1),
+            version: None,
+            outcome: UpgradeOutcome::Returned { reason: "x".repeat(300 * 1024) },
+        });
+        assert!(matches!(folder.save(&large), Err(StateError::Io { .. })));
+        assert_eq!(folder.load().unwrap(), slots);
     }
 }

@@ -117,9 +117,10 @@ pub enum Choice {
 }
 
 impl Slots {
-    /// Chooses what the installed program, of version `installed`, hands over to, `uptime` after the machine
-    /// started. Each start is counted here, before it is made, so that no crash can be tried for ever.
-    pub fn choose(&mut self, installed: Version, uptime: Duration) -> Choice {
+    /// Chooses what the installed program, of version `installed`, hands over to, `uptime` after the start of the
+    /// machine that the system names `boot`. Each start is counted here, before it is made, so that no crash can be
+    /// tried for ever.
+    pub fn choose(&mut self, installed: Version, uptime: Duration, boot: Option<&str>) -> Choice {
         self.highest = self.highest.max(Some(installed));
         if self.trial.as_ref().is_some_and(|trial| trial.program.version <= installed) {
             self.trial = None;
@@ -139,13 +140,13 @@ impl Slots {
                 None => return Choice::Installed,
                 // A package brought what is as new as the slots, or newer.
                 Some(current) if current.version <= installed => self.current = None,
-                Some(current) if self.starts.begin(uptime) => return Choice::Current(current.clone()),
+                Some(current) if self.starts.begin(uptime, boot) => return Choice::Current(current.clone()),
                 Some(_) => self.drop_current(format!("it ended soon after {QUICK_DEATHS} starts in a row")),
             }
         }
     }
 
-    /// The slot that a new program may be written to: never the one that runs now or is tried.
+    /// The slot that the next program goes to, not that of the current one. During a trial it is taken.
     #[must_use]
     pub fn free(&self) -> Slot {
         self.current.as_ref().map_or(Slot::A, |current| current.slot.other())
@@ -182,6 +183,14 @@ impl Slots {
         }
         self.done = Some(command);
         self.tell(Told { command, version, outcome });
+    }
+
+    /// Local settings forbid upgrades: what is not confirmed is not tried any more.
+    pub fn forbid(&mut self) {
+        if let Some(Trial { program, .. }) = self.trial.take() {
+            let outcome = UpgradeOutcome::NotAllowed;
+            self.tell(Told { command: program.command, version: Some(program.version), outcome });
+        }
     }
 
     /// The program on trial has shown itself healthy.

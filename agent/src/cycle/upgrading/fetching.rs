@@ -1,7 +1,11 @@
 //! The program that is being fetched, at most one at a time.
 
+use std::io;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -14,6 +18,8 @@ use crate::upgrade::slots::Slot;
 
 /// How long a new program may take to say its version.
 const PROBE_PATIENCE: Duration = Duration::from_secs(60);
+/// A version takes less.
+const ANSWER_BYTES: u64 = 4096;
 
 /// Brings one program into a slot.
 #[derive(Default)]
@@ -71,16 +77,30 @@ async fn bring(
 async fn place(release: &Release, folder: &Folder, slot: Slot) -> Result<(), String> {
     let placed =
         folder.place(slot).map_err(|error| format!("the program cannot be put in its place: {error}"))?;
-    let probe = Command::new(&placed).arg("--version").kill_on_drop(true).output();
-    let output = timeout(PROBE_PATIENCE, probe)
+    let (status, said) = timeout(PROBE_PATIENCE, ask_version(&placed))
         .await
         .map_err(|_| "asked for its version, the program does not answer".to_owned())?
         .map_err(|error| format!("the program cannot be run in {}: {error}", placed.display()))?;
-    let said = String::from_utf8_lossy(&output.stdout);
     let version = release.version.to_string();
-    if output.status.success() && said.split_whitespace().any(|word| word == version) {
+    if status.success() && said.split_whitespace().any(|word| word == version) {
         return Ok(());
     }
     let said: String = said.trim().chars().take(80).collect();
-    Err(format!("asked for its version, the program ends with {} and says \"{said}\"", output.status))
+    Err(format!("asked for its version, the program ends with {status} and says \"{said}\""))
+}
+
+/// What is beyond the first bytes stays unread.
+async fn ask_version(program: &Path) -> io::Result<(ExitStatus, String)> {
+    let mut child = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut said = Vec::new();
+    if let Some(output) = child.stdout.take() {
+        output.take(ANSWER_BYTES).read_to_end(&mut said).await?;
+    }
+    Ok((child.wait().await?, String::from_utf8_lossy(&said).into_owned()))
 }

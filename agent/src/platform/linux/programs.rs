@@ -10,6 +10,8 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use crate::platform::RunBeside;
+
 /// Lets whoever may enter its folder run the file.
 ///
 /// # Errors
@@ -28,12 +30,10 @@ pub fn free_bytes(folder: &Path) -> io::Result<u64> {
 }
 
 /// Becomes `program`, with the arguments of this process; the variables of the environment are set or removed.
-/// Returns without an error only where a process cannot become another program: then the program is to be run beside
-/// this one.
 ///
 /// # Errors
 /// It cannot be run; this process goes on.
-pub fn become_program(program: &Path, environment: &[(&str, Option<&OsStr>)]) -> io::Result<()> {
+pub fn become_program(program: &Path, environment: &[(&str, Option<&OsStr>)]) -> io::Result<RunBeside> {
     let mut command = Command::new(program);
     command.args(std::env::args_os().skip(1));
     for (name, value) in environment {

@@ -18,6 +18,12 @@ use crate::state::Machine;
 /// No firmware table of this kind is larger, in bytes.
 const MAX_FIRMWARE_BYTES: usize = 1024 * 1024;
 
+/// `None`: nothing that Windows promises names its starts.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    None
+}
+
 /// Time since the system booted, sleep included. No person and no time server can set it.
 #[must_use]
 pub fn boot_elapsed() -> Duration {

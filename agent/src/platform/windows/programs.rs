@@ -19,6 +19,7 @@ use windows_sys::Win32::System::JobObjects::{
 use windows_sys::Win32::System::Threading::GetCurrentProcess;
 
 use super::paths::wide;
+use crate::platform::RunBeside;
 
 /// Nothing to do: the name of a file says whether it can be run.
 ///
@@ -45,8 +46,8 @@ pub fn free_bytes(folder: &Path) -> io::Result<u64> {
 ///
 /// # Errors
 /// None.
-pub fn become_program(_program: &Path, _environment: &[(&str, Option<&OsStr>)]) -> io::Result<()> {
-    Ok(())
+pub fn become_program(_program: &Path, _environment: &[(&str, Option<&OsStr>)]) -> io::Result<RunBeside> {
+    Ok(RunBeside)
 }
 
 /// Does nothing: the parent sees to it, by [`end_children_too`].

@@ -14,15 +14,18 @@ pub struct Starts {
     in_doubt: u8,
     /// How long the machine had been up at the last of them.
     uptime_ms: u64,
+    /// Which start of the machine that was, where the system names them.
+    boot: Option<String>,
 }
 
 impl Starts {
     /// Counts a start before it is made; says no when too many before it ended soon.
     #[must_use]
-    pub fn begin(&mut self, uptime: Duration) -> bool {
+    pub fn begin(&mut self, uptime: Duration, boot: Option<&str>) -> bool {
         let uptime_ms = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
+        let is_another = |before: &str| boot.is_some_and(|boot| boot != before);
         // The machine was started since: it may have gone down, and not the program.
-        if uptime_ms < self.uptime_ms {
+        if uptime_ms < self.uptime_ms || self.boot.as_deref().is_some_and(is_another) {
             self.excuse();
         }
         if self.in_doubt >= QUICK_DEATHS {
@@ -30,6 +33,7 @@ impl Starts {
         }
         self.in_doubt += 1;
         self.uptime_ms = uptime_ms;
+        self.boot = boot.map(str::to_owned);
         true
     }
 
@@ -46,7 +50,7 @@ mod tests {
     /// The start that is refused; each comes so many seconds after the one before.
     fn refused(starts: &mut Starts, mut after: impl FnMut(&mut Starts)) -> Option<u64> {
         (1..=50).find(|number| {
-            let made = starts.begin(Duration::from_secs(100 + number));
+            let made = starts.begin(Duration::from_secs(100 + number), Some("this one"));
             after(starts);
             !made
         })
@@ -66,9 +70,14 @@ mod tests {
     fn neither_does_a_machine_that_goes_down() {
         let mut starts = Starts::default();
         for _ in 0..20 {
-            assert!(starts.begin(Duration::from_secs(40)));
-            assert!(starts.begin(Duration::from_secs(50)));
+            assert!(starts.begin(Duration::from_secs(40), None));
+            assert!(starts.begin(Duration::from_secs(50), None));
             starts.excuse();
+        }
+        let mut starts = Starts::default();
+        for number in 1..50 {
+            let boot = format!("start {number} of the machine");
+            assert!(starts.begin(Duration::from_secs(40 + number), Some(&boot)), "{boot}");
         }
     }
 }

@@ -30,18 +30,19 @@ fn upgraded(text: &str) -> Slots {
 
 const BASE: &str = "0.1.0";
 const UP: Duration = Duration::from_secs(100);
+const BOOT: Option<&str> = Some("the first");
 
 #[test]
 fn without_an_upgrade_the_installed_program_runs() {
-    assert_eq!(Slots::default().choose(version(BASE), UP), Choice::Installed);
+    assert_eq!(Slots::default().choose(version(BASE), UP, BOOT), Choice::Installed);
 }
 
 #[test]
 fn a_confirmed_program_runs_from_then_on() {
     let mut slots = on_trial("0.2.0");
-    let Choice::Trial(program) = slots.choose(version(BASE), UP) else { panic!("it is tried first") };
+    let Choice::Trial(program) = slots.choose(version(BASE), UP, BOOT) else { panic!("it is tried first") };
     slots.confirm();
-    assert_eq!(slots.choose(version(BASE), UP), Choice::Current(program));
+    assert_eq!(slots.choose(version(BASE), UP, BOOT), Choice::Current(program));
     assert_eq!(slots.untold.last().unwrap().outcome, UpgradeOutcome::Healthy);
 }
 
@@ -51,10 +52,10 @@ fn used_up_attempts_lead_back_to_the_program_before_and_are_told_with_the_last_r
     let before = slots.current.clone().unwrap();
     slots.begin_trial(&release("0.3.0"), CommandId(2));
     for _ in 0..ATTEMPTS {
-        assert!(matches!(slots.choose(version(BASE), UP), Choice::Trial(_)));
+        assert!(matches!(slots.choose(version(BASE), UP, BOOT), Choice::Trial(_)));
         slots.note_attempt("exit code 1".into());
     }
-    assert_eq!(slots.choose(version(BASE), UP), Choice::Current(before));
+    assert_eq!(slots.choose(version(BASE), UP, BOOT), Choice::Current(before));
     let told = slots.untold.last().unwrap();
     assert_eq!((told.command, told.version), (CommandId(2), Some(version("0.3.0"))));
     let UpgradeOutcome::Returned { reason } = &told.outcome else { panic!("{told:?}") };
@@ -75,11 +76,11 @@ fn a_trial_never_takes_the_slot_of_the_program_that_runs() {
 #[test]
 fn a_newer_package_wins_over_the_slots() {
     for installed in ["0.2.0", "0.2.1"] {
-        assert_eq!(upgraded("0.2.0").choose(version(installed), UP), Choice::Installed);
-        assert_eq!(on_trial("0.2.0").choose(version(installed), UP), Choice::Installed);
+        assert_eq!(upgraded("0.2.0").choose(version(installed), UP, BOOT), Choice::Installed);
+        assert_eq!(on_trial("0.2.0").choose(version(installed), UP, BOOT), Choice::Installed);
     }
     let mut slots = upgraded("0.2.0");
-    slots.choose(version("0.4.0"), UP);
+    slots.choose(version("0.4.0"), UP, BOOT);
     assert_eq!(slots.highest, Some(version("0.4.0")));
 }
 
@@ -88,7 +89,7 @@ fn let_it_die(slots: &mut Slots) -> (Choice, usize) {
     let first = slots.current.clone().unwrap();
     let mut starts = 0;
     loop {
-        match slots.choose(version(BASE), UP) {
+        match slots.choose(version(BASE), UP, BOOT) {
             Choice::Current(program) if program == first => starts += 1,
             other => return (other, starts),
         }
@@ -116,7 +117,7 @@ fn a_program_that_lived_a_while_or_was_told_to_stop_is_started_as_often_as_one_l
     for ended in [Slots::note_life, Slots::excuse_start] {
         let mut slots = upgraded("0.2.0");
         for _ in 0..50 {
-            assert!(matches!(slots.choose(version(BASE), UP), Choice::Current(_)));
+            assert!(matches!(slots.choose(version(BASE), UP, BOOT), Choice::Current(_)));
             ended(&mut slots);
         }
     }
@@ -130,34 +131,47 @@ fn the_program_before_is_gone_once_another_is_put_in_its_slot() {
     slots.begin_trial(&release("0.4.0"), CommandId(3));
     slots.give_up("broken".into());
     slots.drop_current("torn".into());
-    assert_eq!(slots.choose(version(BASE), UP), Choice::Installed);
+    assert_eq!(slots.choose(version(BASE), UP, BOOT), Choice::Installed);
 }
 
 #[test]
 fn an_attempt_that_nobody_answered_counts_only_if_the_program_before_is_answered_soon() {
     let mut slots = on_trial("0.2.0");
     for _ in 0..50 {
-        assert!(matches!(slots.choose(version(BASE), UP), Choice::Trial(_)));
+        assert!(matches!(slots.choose(version(BASE), UP, BOOT), Choice::Trial(_)));
         slots.note_silence("not answered".into());
         for _ in 0..9 {
-            assert_eq!(slots.choose(version(BASE), UP), Choice::Installed, "it waits for an answer");
+            assert_eq!(slots.choose(version(BASE), UP, BOOT), Choice::Installed, "it waits for an answer");
         }
         slots.judge_silence(false);
     }
     for _ in 0..ATTEMPTS {
-        assert!(matches!(slots.choose(version(BASE), UP), Choice::Trial(_)));
+        assert!(matches!(slots.choose(version(BASE), UP, BOOT), Choice::Trial(_)));
         slots.note_silence("not answered".into());
         slots.judge_silence(true);
     }
-    assert_eq!(slots.choose(version(BASE), UP), Choice::Installed);
+    assert_eq!(slots.choose(version(BASE), UP, BOOT), Choice::Installed);
     assert!(matches!(slots.untold.last().unwrap().outcome, UpgradeOutcome::Returned { .. }));
+}
+
+#[test]
+fn what_is_not_confirmed_is_not_tried_where_settings_forbid_it() {
+    let mut slots = on_trial("0.2.0");
+    slots.forbid();
+    assert_eq!(slots.choose(version(BASE), UP, BOOT), Choice::Installed);
+    assert_eq!(slots.untold.last().unwrap().outcome, UpgradeOutcome::NotAllowed);
+    let mut slots = upgraded("0.2.0");
+    slots.untold.clear();
+    slots.forbid();
+    assert!(matches!(slots.choose(version(BASE), UP, BOOT), Choice::Current(_)));
+    assert!(slots.untold.is_empty());
 }
 
 #[test]
 fn an_attempt_that_a_person_cut_short_does_not_count() {
     let mut slots = on_trial("0.2.0");
     for _ in 0..9 {
-        assert!(matches!(slots.choose(version(BASE), UP), Choice::Trial(_)));
+        assert!(matches!(slots.choose(version(BASE), UP, BOOT), Choice::Trial(_)));
         slots.excuse_attempt();
     }
     assert_eq!(slots.trial.unwrap().attempts_left, ATTEMPTS);
@@ -180,10 +194,10 @@ proptest! {
         let mut slots = upgraded("0.2.0");
         slots.begin_trial(&release("0.3.0"), CommandId(2));
         for noted in noted {
-            if matches!(slots.choose(version(BASE), UP), Choice::Trial(_)) && noted {
+            if matches!(slots.choose(version(BASE), UP, BOOT), Choice::Trial(_)) && noted {
                 slots.note_attempt("killed".into());
             }
         }
-        prop_assert!(matches!(slots.choose(version(BASE), UP), Choice::Current(_)));
+        prop_assert!(matches!(slots.choose(version(BASE), UP, BOOT), Choice::Current(_)));
     }
 }

@@ -1,4 +1,4 @@
-//! Starts the program that `slots` chooses. A program on trial runs as a child of the installed one, which
+//! Starts the program that `upgrade::slots` chooses. A program on trial runs as a child of the installed one, which
 //! waits beside it and counts: so a trial ends even where no service manager would start a dead agent again.
 //! A confirmed one takes over the whole process.
 
@@ -11,19 +11,23 @@ use anyhow::{Context, Result};
 use wardwatch_policies::release::Version;
 use wardwatch_wire::report::StopReason;
 
-use super::beside;
-use super::folder::Folder;
-use super::slots::{Choice, Slots};
-use super::{INSTALLED, Program};
 use crate::config::Config;
 use crate::cycle::{self, Ended};
-use crate::platform;
+use crate::platform::{self, RunBeside};
 use crate::state::{Lock, StateDir, StateError};
+use crate::upgrade::folder::Folder;
+use crate::upgrade::slots::{Choice, Slots};
+use crate::upgrade::{INSTALLED, Program};
+
+mod beside;
 
 /// By this exit code a program that runs beside the installed one says that another is to be chosen.
 const CHOOSE_ANEW: u8 = 75;
 /// From the system to whoever waits for it.
 const SIGNAL_TRAVELS: Duration = Duration::from_millis(5);
+/// Between two attempts, where a trial is long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LOCK_RETRY: Duration = Duration::from_millis(100);
 
 /// Runs the agent: this program, or the one that was chosen in its place. `stop` completes when the agent is to
 /// stop, with what the collector is told as the reason.
@@ -51,7 +55,7 @@ pub async fn run(
     state.refuse_of_others()?;
     loop {
         if !program.in_slot
-            && let Next::End(code) = hand_over(&state, &program, config.upgrade.trial, stop.as_mut()).await?
+            && let Next::End(code) = hand_over(&state, &program, &config, stop.as_mut()).await?
         {
             return Ok(code);
         }
@@ -61,10 +65,11 @@ pub async fn run(
         if program.beside {
             return Ok(ExitCode::from(CHOOSE_ANEW));
         }
-        platform::become_program(&program.installed, &[(INSTALLED, None)]).with_context(|| {
-            let path = program.installed.display();
-            format!("{path} cannot be started, so no agent runs; start it again, or install it anew")
-        })?;
+        let RunBeside =
+            platform::become_program(&program.installed, &[(INSTALLED, None)]).with_context(|| {
+                let path = program.installed.display();
+                format!("{path} cannot be started, so no agent runs; start it again, or install it anew")
+            })?;
     }
 }
 
@@ -80,12 +85,21 @@ enum Next {
 async fn hand_over(
     state: &StateDir,
     program: &Program,
-    trial: Duration,
+    config: &Config,
     mut stop: Pin<&mut impl Future<Output = StopReason>>,
 ) -> Result<Next> {
     let folder = Folder::of(state);
+    let trial = config.upgrade.trial;
+    if folder.is_used() && !config.allows_upgrades() {
+        note(state, &folder, Slots::forbid)?;
+    }
     while folder.is_used() {
-        match choose(state, &folder, program.version, trial)? {
+        let lock = tokio::select! {
+            biased;
+            _ = stop.as_mut() => return Ok(Next::End(ExitCode::SUCCESS)),
+            lock = lock(state, &folder, trial) => lock?,
+        };
+        match choose(lock, &folder, program.version) {
             Choice::Installed => break,
             Choice::Current(occupant) => {
                 let path = folder.program(occupant.slot);
@@ -99,7 +113,7 @@ async fn hand_over(
                     &path,
                     &[(INSTALLED, Some(program.installed.as_os_str()))],
                 ) {
-                    Ok(()) => beside::run(&path, &program.installed, None, stop.as_mut()).await,
+                    Ok(RunBeside) => beside::run(&path, &program.installed, None, stop.as_mut()).await,
                     Err(error) => Err(error),
                 };
                 match ended {
@@ -131,7 +145,10 @@ async fn hand_over(
                 };
                 tracing::error!(version = %occupant.version, "the new program is not healthy: {how}");
                 note(state, &folder, |slots| slots.note_attempt(how))?;
-                tokio::time::sleep(trial / 60).await;
+                tokio::select! {
+                    _ = stop.as_mut() => return Ok(Next::End(ExitCode::SUCCESS)),
+                    () = tokio::time::sleep((trial / 60).min(LONGEST_PAUSE)) => {}
+                }
             }
         }
     }
@@ -151,21 +168,32 @@ fn wants_another(status: ExitStatus) -> bool {
     status.code() == Some(i32::from(CHOOSE_ANEW))
 }
 
+/// What cannot be read now is left as it is.
 fn note(state: &StateDir, folder: &Folder, change: impl FnOnce(&mut Slots)) -> Result<()> {
     let _lock = state.lock()?;
-    let mut slots = folder.load();
-    change(&mut slots);
-    save(folder, &slots);
+    match folder.load() {
+        Ok(mut slots) => {
+            change(&mut slots);
+            save(folder, &slots);
+        }
+        Err(error) => tracing::error!("{error}"),
+    }
     Ok(())
 }
 
 /// Chooses, and keeps the choice before anything runs.
-fn choose(state: &StateDir, folder: &Folder, installed: Version, trial: Duration) -> Result<Choice> {
-    let _lock = lock(state, folder, trial)?;
-    let mut slots = folder.load();
+fn choose(_lock: Lock, folder: &Folder, installed: Version) -> Choice {
+    let mut slots = match folder.load() {
+        Ok(slots) => slots,
+        Err(error) => {
+            tracing::error!("{error}; the installed program runs");
+            return Choice::Installed;
+        }
+    };
     let before = slots.clone();
+    let boot = platform::boot_id();
     loop {
-        let choice = slots.choose(installed, platform::boot_elapsed());
+        let choice = slots.choose(installed, platform::boot_elapsed(), boot.as_deref());
         match &choice {
             Choice::Installed => {}
             Choice::Current(occupant) => {
@@ -184,7 +212,7 @@ fn choose(state: &StateDir, folder: &Folder, installed: Version, trial: Duration
             }
         }
         if slots == before || save(folder, &slots) || !matches!(choice, Choice::Trial(_)) {
-            return Ok(choice);
+            return choice;
         }
         // An attempt that is not counted could be made for ever.
         slots.trial = None;
@@ -195,14 +223,20 @@ fn save(folder: &Folder, slots: &Slots) -> bool {
     folder.save(slots).inspect_err(|error| tracing::error!("{error}")).is_ok()
 }
 
-/// A program on trial whose parent was killed ends by itself, but not at once. `StateDir::lock` waits between two
-/// attempts.
-fn lock(state: &StateDir, folder: &Folder, trial: Duration) -> Result<Lock, StateError> {
+/// A program on trial whose parent was killed ends by itself, but not at once.
+async fn lock(state: &StateDir, folder: &Folder, trial: Duration) -> Result<Lock, StateError> {
     let begun = Instant::now();
+    let mut waits = false;
     loop {
         match state.lock() {
-            Err(StateError::Locked(_)) if folder.load().trial.is_some() && begun.elapsed() < trial => {}
+            Err(StateError::Locked(_))
+                if begun.elapsed() < trial && folder.load().is_ok_and(|slots| slots.trial.is_some()) => {}
             locked => return locked,
         }
+        if !waits {
+            tracing::info!("a program on trial still runs; waiting for its end");
+            waits = true;
+        }
+        tokio::time::sleep(LOCK_RETRY).await;
     }
 }

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use wardwatch_wire::report::StopReason;
 
-use super::{BESIDE, INSTALLED};
 use crate::platform;
+use crate::upgrade::{BESIDE, INSTALLED};
 
 const SHUTDOWN: &[u8] = b"shutdown";
 /// How long a program that was told to stop may take.
