@@ -4,6 +4,7 @@
 //! words with them. Later versions of the agent, for upgrades, are in `stand-ins`.
 
 pub mod browser;
+pub mod chance;
 pub mod database;
 pub mod disk;
 pub mod link;

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use fastrand::Rng;
 use serde_json::json;
+use wardwatch_tests::chance::random;
 use wardwatch_tests::link::{Link, Passes};
 use wardwatch_tests::program::eventually;
 use wardwatch_tests::site::{Agent, PATIENCE, Site, write_executable};
@@ -18,10 +18,7 @@ const FILES: usize = 500;
 const PACE: Duration = Duration::from_millis(4);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_kills_among_ten_thousand_changes_lose_nothing_and_count_nothing_twice() -> Result<()> {
-    let seed = std::env::var("WARDWATCH_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("seed: WARDWATCH_TEST_SEED={seed}");
-    let mut random = Rng::with_seed(seed);
+    let mut random = random();
     let mut site = Site::start().await?;
     let link = Link::to(site.mqtt).await;
     let mut agent = site.enrolled("office", Some(&link)).await?;

@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fastrand::Rng;
 use serde_json::Value;
+use wardwatch_tests::chance::random;
 use wardwatch_tests::disk::Disk;
 use wardwatch_tests::namespace::has_own_mounts;
 use wardwatch_tests::program::eventually;
@@ -100,10 +100,7 @@ async fn after_a_power_cut_nothing_is_lost_and_nothing_is_told_twice() -> Result
     if !has_own_mounts("after_a_power_cut_nothing_is_lost_and_nothing_is_told_twice")? {
         return Ok(());
     }
-    let seed = std::env::var("WARDWATCH_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("seed: WARDWATCH_TEST_SEED={seed}");
-    let mut random = Rng::with_seed(seed);
+    let mut random = random();
     let mut site = Site::start().await?;
     let mut agent = site.agent("recorder")?;
     std::fs::create_dir(&agent.state)?;
@@ -193,7 +190,7 @@ async fn after_a_power_cut_in_an_upgrade_a_whole_program_runs_and_the_upgrade_en
     if !has_own_mounts("after_a_power_cut_in_an_upgrade_a_whole_program_runs_and_the_upgrade_ends")? {
         return Ok(());
     }
-    let mut random = Rng::new();
+    let mut random = random();
     let mut site = Site::start().await?;
     let mut agent = site.agent("recorder")?;
     std::fs::create_dir(&agent.state)?;

@@ -331,10 +331,19 @@ async fn a_newer_release_takes_the_place_of_one_that_does_not_come() -> Result<(
 async fn an_endpoint_whose_settings_allow_no_upgrade_says_so_and_nobody_is_alarmed() -> Result<()> {
     let site = Site::start().await?;
     let mut agent = running(&site, "pc", &[("ALLOW", "rescan")]).await?;
+    let mut late = running(&site, "late", &[("UPGRADE_KIB_PER_SECOND", "64")]).await?;
     offer(&site, &agent, "next-agent", "0.2.0").await?;
     ends(&site, &agent, "not-allowed").await?;
+    // Settings of a day when the upgrade was under way already.
+    part_comes(&late, 1).await?;
+    late.stop()?;
+    late.set("ALLOW", "rescan");
+    late.start()?;
+    ends(&site, &late, "not-allowed").await?;
+    assert!(!part(&late).exists(), "what came is deleted");
     assert_eq!(alerts(&site).await?, Vec::<Value>::new());
     assert_ne!(rollout(&site, 1).await?["state"], "stopped", "nothing failed");
+    late.stop()?;
     agent.stop()
 }
 
