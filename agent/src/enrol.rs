@@ -45,6 +45,7 @@ pub struct Enrolled {
 /// its answer cannot be believed.
 pub async fn run(state: &StateDir, source: &Source) -> Result<Enrolled> {
     state.create()?;
+    state.refuse_of_others()?;
     let _lock = state.lock()?;
     let machine = platform::machine();
     refuse_if_enrolled(state, &machine)?;

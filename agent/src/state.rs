@@ -377,7 +377,13 @@ fn remove(path: &Path) -> Result<(), StateError> {
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let draft = path.with_extension("part");
     let write = || {
-        let mut file = platform::private_file().create(true).truncate(true).write(true).open(&draft)?;
+        // What somebody put there, such as a link, is not written to.
+        if let Err(error) = fs::remove_file(&draft)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = platform::private_file().create_new(true).write(true).open(&draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         drop(file);

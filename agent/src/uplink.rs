@@ -224,6 +224,13 @@ impl Uplink {
                     Ok(()) if session.taken.contains(&command.body.id) => {
                         tracing::debug!(command = command.body.id.0, "a command came again");
                     }
+                    // Not named as taken, so that it is sent again: whoever passes messages on can have it come first.
+                    Ok(()) if self.clock.proved().is_none() => {
+                        tracing::info!(
+                            command = command.body.id.0,
+                            "a command waits until the time is proved"
+                        );
+                    }
                     Ok(()) => {
                         if session.taken.len() >= MAX_COMMANDS {
                             session.taken.pop_front();

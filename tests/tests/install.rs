@@ -221,7 +221,7 @@ async fn supervised_from_image_to_removal(site: &Site, root: &Path, script: &str
     machine.run(&format!("{script} start"))?;
     machine.run(&format!("{script} start"))?;
     machine.run(&format!("{script} restart"))?;
-    let supervisor = machine.run("cat /run/wardwatch-agent.pids")?;
+    let supervisor = machine.run("cat /run/wardwatch-agent/pids")?;
     let supervisor: u32 = supervisor.lines().next().context("no supervisor")?.parse()?;
     let memory = machine.run(&format!("grep VmRSS /proc/{supervisor}/status"))?;
     println!("the supervising shell: {}", memory.trim());

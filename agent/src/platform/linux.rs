@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::Mode;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 use wardwatch_policies::digest::Digest;
@@ -26,11 +25,13 @@ use crate::platform::{Machine, Stop};
 pub mod files;
 mod mounts;
 mod programs;
+mod trust;
 pub mod wake;
 pub mod watch;
 
 pub use mounts::foreign_places;
 pub use programs::{become_program, end_children_too, end_with_parent, free_bytes, make_runnable};
+pub use trust::{distrust, open_private};
 
 /// For messages.
 pub const FULL_PATH_BEGINS_WITH: &str = "/";
@@ -225,62 +226,6 @@ pub fn enrolment_file() -> PathBuf {
     "/etc/wardwatch/wardwatch-enrol.txt".into()
 }
 
-/// Opens a file that holds a secret and decides whom this agent obeys: a regular file and no link, of this user
-/// or root, with no rights for anybody else. `None` where there is no file.
-///
-/// # Errors
-/// It may not be believed, or not be opened.
-pub fn open_private(path: &Path) -> Result<Option<File>, String> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-        Err(Errno::LOOP) => return Err("it is a link; put the file itself there".into()),
-        Err(error) => return Err(format!("it cannot be opened ({error})")),
-    };
-    let stat = rustix::fs::fstat(&file).map_err(|error| format!("it cannot be looked at ({error})"))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err("it is no regular file".into());
-    }
-    let own = rustix::process::geteuid().as_raw();
-    if stat.st_uid != own && stat.st_uid != 0 {
-        return Err(format!("it belongs to user {}; `chown root` it if it is right", stat.st_uid));
-    }
-    if stat.st_mode & 0o077 != 0 {
-        return Err(format!(
-            "others may read or write it (mode {:o}); whoever could read it can use the string, so revoke the token, \
-             make a new one, and `chmod 600` the file",
-            stat.st_mode & 0o7777
-        ));
-    }
-    Ok(Some(file))
-}
-
-/// Why somebody other than this user or root could have filled a file or folder that decides what this agent runs.
-/// `None` where nobody could, or nothing is there.
-///
-/// # Errors
-/// The system does not say whose it is.
-pub fn distrust(path: &Path) -> io::Result<Option<String>> {
-    // Of a link both are asked: whoever owns the link chooses where it leads.
-    let (here, there) = match path.symlink_metadata().and_then(|here| Ok((here, path.metadata()?))) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        both => both?,
-    };
-    let trusted = [0, rustix::process::geteuid().as_raw()];
-    if let Some(stranger) = [here.st_uid(), there.st_uid()].into_iter().find(|user| !trusted.contains(user)) {
-        return Ok(Some(format!("it belongs to user {stranger}; choose a place of your own, or `chown` it")));
-    }
-    // A person's own group is often allowed to write; root has none that could be meant.
-    let others = if is_superuser() { 0o022 } else { 0o002 };
-    let mode = there.st_mode() & 0o7777;
-    Ok((mode & others != 0).then(|| {
-        format!("others may write it (mode {mode:o}); `chmod go-w` it, on FAT mount it with umask=077")
-    }))
-}
-
 /// What an agent that runs as an ordinary user cannot see or do here.
 #[must_use]
 pub fn lost_without_rights() -> &'static [&'static str] {
@@ -336,27 +281,4 @@ pub fn stop_requested() -> io::Result<impl Future<Output = StopReason> + Send> {
         }
         if shutdown_is_under_way() { StopReason::Shutdown } else { StopReason::Service }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    #[test]
-    fn what_others_may_write_is_not_trusted() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("state");
-        assert_eq!(distrust(&folder).unwrap(), None, "nothing is there");
-        create_private_folder(&folder).unwrap();
-        assert_eq!(distrust(&folder).unwrap(), None);
-        let link = dir.path().join("link");
-        symlink(&folder, &link).unwrap();
-        assert_eq!(distrust(&link).unwrap(), None);
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-        for path in [&folder, &link] {
-            let reason = distrust(path).unwrap().unwrap();
-            assert!(reason.contains("others may write it (mode 777)"), "{reason}");
-        }
-    }
 }

@@ -7,12 +7,13 @@ mod seen;
 mod systemd;
 mod sysv;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 pub(super) use act::LinuxAct as SystemAct;
 pub use seen::Init;
 
 use super::{Plan, Request};
+use crate::platform;
 use act::LinuxAct;
 use places::Layout;
 use seen::Seen;
@@ -25,6 +26,12 @@ pub(super) fn plan_install(request: &Request) -> Result<Plan> {
     let layout = Layout::resolve(&request.places, &seen)?;
     seen.init.refuse_if_unusable(&seen, &layout)?;
     seen.refuse_no_program()?;
+    // Of an image, the folder where it is mounted says nothing.
+    if request.root.is_none()
+        && let Some(reason) = platform::distrust(&layout.program)?
+    {
+        bail!("nothing was changed, since root would run {}: {reason}", layout.program.display());
+    }
     Ok(Plan { acts: install(&seen, &layout), state_dir: seen.at(&layout.state_dir) })
 }
 

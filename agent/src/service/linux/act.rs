@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -123,10 +123,16 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> Result<Done> {
     // Hidden: BusyBox init would start what is left of it after a power cut.
     let name = path.file_name().unwrap_or_default().display();
     let draft = path.with_file_name(format!(".{name}.new"));
-    fs::write(&draft, content)
-        .and_then(|()| fs::set_permissions(&draft, Permissions::from_mode(mode)))
-        .and_then(|()| File::open(&draft)?.sync_all())
-        .and_then(|()| fs::rename(&draft, path))
+    // What somebody put there, such as a link, is not written to.
+    remove(&draft)?;
+    let write = || {
+        let mut file = File::create_new(&draft)?;
+        file.write_all(content)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    };
+    write()
         .with_context(|| {
             let _ = fs::remove_file(&draft);
             "the folder cannot be written; where it is read-only, name places in writable storage with --program and \
