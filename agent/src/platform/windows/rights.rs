@@ -165,7 +165,7 @@ impl User {
         }
         // SAFETY: the token was just opened and belongs to nobody else.
         let token = unsafe { OwnedHandle::from_raw_handle(token) };
-        let mut user = Self { token: Box::default() };
+        let mut user = Self { token: Box::new([0; TOKEN_USER_BYTES / size_of::<usize>()]) };
         let mut written = 0;
         // SAFETY: the buffer has as many bytes as are given.
         let asked = unsafe {
