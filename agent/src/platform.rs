@@ -15,21 +15,23 @@ mod linux;
 #[cfg(target_os = "linux")]
 use linux as system;
 #[cfg(windows)]
-pub(crate) mod windows;
+mod windows;
 #[cfg(windows)]
 use windows as system;
 
 pub use machine::Machine;
 pub use system::{
     BECOME_SUPERUSER, FULL_PATH_BEGINS_WITH, SUPERUSER, become_program, boot_elapsed, boot_id,
-    create_private_folder, default_config_file, default_excludes, default_roots, default_state_dir, distrust,
-    end_children_too, end_with_parent, endpoint_path, enrolment_file, file_system_ids, files, foreign_places,
-    free_bytes, hostname, is_superuser, keep_files_private, local_path, log_writer, lost_without_rights,
-    lower_priority, machine, make_runnable, open_private, private_file, prompt_secret, replace_file,
-    stop_requested, system_root, under_service_manager, wake, walked_path, watch,
+    create_private_folder, default_config_file, default_excludes, default_program, default_roots,
+    default_state_dir, distrust, end_children_too, end_with_parent, endpoint_path, enrolment_file,
+    file_system_ids, files, foreign_places, free_bytes, hostname, is_superuser, keep_files_private,
+    local_path, log_writer, lost_without_rights, lower_priority, machine, make_runnable, open_private,
+    private_file, prompt_secret, replace_file, stop_requested, system_root, under_service_manager, wake,
+    walked_path, watch,
 };
-#[cfg(windows)]
-pub(crate) use windows::{EVENT_SOURCE, programs_folder};
+
+/// What people read where the system names this program: its service, and on Windows the source of its events.
+pub const DISPLAY_NAME: &str = "Wardwatch agent";
 
 /// Tells when the service manager asks this process to stop, where there is one that does it so.
 pub type Stop = Option<oneshot::Receiver<StopReason>>;

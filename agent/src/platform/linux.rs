@@ -201,6 +201,12 @@ pub fn machine() -> Machine {
     Machine::new(SOURCES.into_iter().filter_map(read))
 }
 
+/// `install` puts the program here.
+#[must_use]
+pub fn default_program() -> PathBuf {
+    "/usr/sbin/wardwatch-agent".into()
+}
+
 /// Settings are read from here if it is there and no other file is named.
 #[must_use]
 pub fn default_config_file() -> PathBuf {

@@ -19,11 +19,9 @@ pub mod files;
 mod firmware;
 mod identity;
 mod known_folder;
-pub(crate) mod listening;
 mod paths;
 mod private;
 mod programs;
-pub(crate) mod registry_value;
 mod rights;
 mod service;
 mod stop;
@@ -33,13 +31,11 @@ pub mod watch;
 
 pub use console::prompt_secret;
 pub use drives::foreign_places;
-pub(crate) use event_log::EVENT_SOURCE;
 pub use event_log::log_writer;
 pub use identity::{boot_elapsed, boot_id, hostname, is_superuser, machine};
-pub(crate) use paths::programs_folder;
 pub use paths::{
-    FULL_PATH_BEGINS_WITH, default_config_file, default_excludes, default_roots, default_state_dir,
-    endpoint_path, enrolment_file, local_path, system_root, walked_path,
+    FULL_PATH_BEGINS_WITH, default_config_file, default_excludes, default_program, default_roots,
+    default_state_dir, endpoint_path, enrolment_file, local_path, system_root, walked_path,
 };
 pub use private::{create_private_folder, distrust, open_private};
 pub use programs::{become_program, end_children_too, end_with_parent, free_bytes, make_runnable};

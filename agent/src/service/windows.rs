@@ -70,8 +70,7 @@ pub(super) fn plan_uninstall(request: &Request, purge: bool) -> Result<Plan> {
 }
 
 fn program(request: &Request) -> PathBuf {
-    let usual = || platform::programs_folder().join("Wardwatch").join("wardwatch-agent.exe");
-    request.places.program.clone().unwrap_or_else(usual)
+    request.places.program.clone().unwrap_or_else(platform::default_program)
 }
 
 fn refuse_image(request: &Request) -> Result<()> {

@@ -14,9 +14,8 @@ use windows_sys::Win32::System::EventLog::{
 };
 
 use super::paths::wide;
+use crate::platform::DISPLAY_NAME;
 
-/// The name under which `install` registers the texts' source.
-pub(crate) const EVENT_SOURCE: &str = "Wardwatch agent";
 /// Its message is "%1": `EventCreate.exe`, a part of Windows, has that for numbers up to 1000.
 const EVENT_ID: u32 = 1;
 /// A text may have 31,839 characters.
@@ -79,7 +78,7 @@ impl Write for LogLine {
 
 /// Best effort: nobody could be told that the log cannot be written.
 fn report(text: &str) {
-    let source = wide(EVENT_SOURCE);
+    let source = wide(DISPLAY_NAME);
     // SAFETY: no server is named, and the source ends with a zero.
     let log = unsafe { RegisterEventSourceW(null(), source.as_ptr()) };
     if log.is_null() {

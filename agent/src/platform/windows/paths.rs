@@ -42,6 +42,12 @@ pub fn system_root() -> PathBuf {
     system_drive()
 }
 
+/// `install` puts the program here.
+#[must_use]
+pub fn default_program() -> PathBuf {
+    programs_folder().join(r"Wardwatch\wardwatch-agent.exe")
+}
+
 /// Settings are read from here if it is there and no other file is named.
 #[must_use]
 pub fn default_config_file() -> PathBuf {
@@ -64,8 +70,7 @@ pub fn default_state_dir() -> PathBuf {
 }
 
 /// Where programs for all users are installed.
-#[must_use]
-pub(crate) fn programs_folder() -> PathBuf {
+fn programs_folder() -> PathBuf {
     known_folder::program_files().unwrap_or_else(|| system_drive().join("Program Files"))
 }
 

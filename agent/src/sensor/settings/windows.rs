@@ -2,7 +2,9 @@
 //! disk, and what runs or listens, cannot be told from its files.
 
 mod files;
+mod listening;
 mod registry;
+mod registry_value;
 mod services;
 
 use std::cell::OnceCell;
@@ -15,7 +17,6 @@ use wardwatch_policies::system::System;
 
 use super::say;
 use crate::platform;
-use crate::platform::windows::listening;
 
 /// The system that is read here.
 pub const SYSTEM: System = System::Windows;

@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 
 use super::super::Places;
 use super::seen::Seen;
+use crate::platform;
 
 pub(super) const DEFAULTS: &str = "/etc/default/wardwatch-agent";
-pub(super) const PROGRAM: &str = "/usr/sbin/wardwatch-agent";
 const STATE_DIR: &str = "/var/lib/wardwatch-agent";
 
 const PROGRAM_KEY: &str = "PROGRAM";
@@ -31,7 +31,11 @@ impl Layout {
     pub(super) fn resolve(asked: &Places, seen: &Seen) -> Result<Self> {
         let written = |key| value(&seen.defaults, key).map(PathBuf::from);
         let layout = Self {
-            program: asked.program.clone().or_else(|| written(PROGRAM_KEY)).unwrap_or_else(|| PROGRAM.into()),
+            program: asked
+                .program
+                .clone()
+                .or_else(|| written(PROGRAM_KEY))
+                .unwrap_or_else(platform::default_program),
             state_dir: asked
                 .state_dir
                 .clone()
@@ -54,7 +58,7 @@ impl Layout {
     }
 
     pub(super) fn is_usual(&self) -> bool {
-        self.program == Path::new(PROGRAM) && self.state_dir == Path::new(STATE_DIR)
+        self.program == platform::default_program() && self.state_dir == Path::new(STATE_DIR)
     }
 
     /// For a line that reads no defaults: what differs from the usual, each with a blank before it.
@@ -68,11 +72,11 @@ impl Layout {
 
     /// The text of the defaults with these places in it; all other lines stay.
     pub(super) fn defaults(&self, before: &str) -> String {
-        let unless = |path: &Path, usual: &str| (path != Path::new(usual)).then(|| path.to_owned());
+        let unless = |path: &Path, usual: &Path| (path != usual).then(|| path.to_owned());
         let mut text = without_places(before);
         for (key, path) in [
-            (PROGRAM_KEY, unless(&self.program, PROGRAM)),
-            (STATE_KEY, unless(&self.state_dir, STATE_DIR)),
+            (PROGRAM_KEY, unless(&self.program, &platform::default_program())),
+            (STATE_KEY, unless(&self.state_dir, Path::new(STATE_DIR))),
             (CONFIG_KEY, self.config.clone()),
         ] {
             if let Some(path) = path {

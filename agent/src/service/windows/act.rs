@@ -58,12 +58,12 @@ impl fmt::Display for WindowsAct {
             }
             Self::Configure(setting) => setting.fmt(f),
             Self::RegisterEventSource => {
-                write!(f, "register \"{}\" in the event log", platform::EVENT_SOURCE)
+                write!(f, "register \"{}\" in the event log", platform::DISPLAY_NAME)
             }
             Self::Start => write!(f, "start the service {NAME}"),
             Self::Unregister => write!(f, "unregister the service {NAME}"),
             Self::RemoveEventSource => {
-                write!(f, "remove \"{}\" from the sources of the event log", platform::EVENT_SOURCE)
+                write!(f, "remove \"{}\" from the sources of the event log", platform::DISPLAY_NAME)
             }
             Self::RemoveProgram { path } => write!(f, "remove {}", path.display()),
             Self::RemoveState { path } => write!(f, "remove {} with identity and keys", path.display()),
@@ -104,7 +104,7 @@ impl Act for WindowsAct {
 }
 
 fn event_source_key() -> String {
-    format!(r"{EVENT_SOURCES}\{}", platform::EVENT_SOURCE)
+    format!(r"{EVENT_SOURCES}\{}", platform::DISPLAY_NAME)
 }
 
 /// By a draft beside it, so that a power cut leaves the old program or the new one.

@@ -16,6 +16,7 @@ use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
 use super::super::{Done, NAME};
 use super::privileges;
+use crate::platform;
 
 const DESCRIPTION: &str = "Watches this machine's files and settings and reports to its collector.";
 const DOES_NOT_EXIST: i32 = 1060;
@@ -33,7 +34,7 @@ const RESTARTS: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30)
 pub(super) fn register(program: &Path, arguments: &[OsString]) -> Result<Done> {
     let info = ServiceInfo {
         name: NAME.into(),
-        display_name: "Wardwatch agent".into(),
+        display_name: platform::DISPLAY_NAME.into(),
         service_type: ServiceType::OWN_PROCESS,
         start_type: ServiceStartType::AutoStart,
         error_control: ServiceErrorControl::Normal,

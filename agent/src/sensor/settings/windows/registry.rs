@@ -9,7 +9,7 @@ use wardwatch_policies::secret::is_secret_key;
 use windows_registry::{Key, LOCAL_MACHINE, Type, USERS};
 
 use super::super::say;
-use crate::platform::windows::registry_value::{self, Read};
+use super::registry_value::{self, Read};
 
 /// The largest value that is read, in bytes. Windows itself advises to keep larger ones in files.
 const MAX_VALUE_BYTES: usize = 64 * 1024;

@@ -34,7 +34,7 @@ const UDP6: Layout = Layout { address: 0, port: 5, words: 7, is_ipv6: true };
 ///
 /// # Errors
 /// The system does not give its tables, or they are larger than any machine's should be.
-pub(crate) fn tcp() -> io::Result<Vec<SocketAddr>> {
+pub(super) fn tcp() -> io::Result<Vec<SocketAddr>> {
     let of = |family| {
         table(|buffer, size| {
             // SAFETY: `table` gives a buffer of `size` bytes, or none with a size of zero.
@@ -50,7 +50,7 @@ pub(crate) fn tcp() -> io::Result<Vec<SocketAddr>> {
 ///
 /// # Errors
 /// As [`tcp`].
-pub(crate) fn udp() -> io::Result<Vec<SocketAddr>> {
+pub(super) fn udp() -> io::Result<Vec<SocketAddr>> {
     let of = |family| {
         table(|buffer, size| {
             // SAFETY: as above.

@@ -9,10 +9,8 @@ use windows_registry::{Key, Type};
 use windows_sys::Win32::Foundation::{ERROR_FILE_NOT_FOUND, ERROR_MORE_DATA, ERROR_SUCCESS};
 use windows_sys::Win32::System::Registry::RegQueryValueExW;
 
-use super::paths::wide;
-
 /// What came of it.
-pub(crate) enum Read {
+pub(super) enum Read {
     Absent,
     TooLarge,
     Value(Type, Vec<u8>),
@@ -22,8 +20,8 @@ pub(crate) enum Read {
 ///
 /// # Errors
 /// It may not be read.
-pub(crate) fn read(key: &Key, name: &str, max_bytes: usize) -> io::Result<Read> {
-    let name = wide(name);
+pub(super) fn read(key: &Key, name: &str, max_bytes: usize) -> io::Result<Read> {
+    let name: Vec<u16> = name.encode_utf16().chain([0]).collect();
     let mut value_type = 0;
     let mut data = vec![0_u8; max_bytes];
     let mut length = u32::try_from(max_bytes).unwrap_or(u32::MAX);
