@@ -136,7 +136,11 @@ pub fn uninstall(request: &Request, purge: bool, dry_run: bool, out: &mut impl W
     refuse_without_rights()?;
     perform(&plan.acts, "uninstall", out)?;
     if !purge && plan.state_dir.exists() {
-        writeln!(out, "kept: {} with identity and keys; --purge removes it", plan.state_dir.display())?;
+        writeln!(
+            out,
+            "kept: {} with identity and keys; remove it if this machine is not to come back",
+            plan.state_dir.display()
+        )?;
     }
     Ok(())
 }

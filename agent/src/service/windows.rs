@@ -2,10 +2,10 @@
 
 mod act;
 mod manager;
+mod places;
 mod privileges;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
@@ -15,6 +15,7 @@ use super::{Plan, Request};
 use crate::platform;
 use act::WindowsAct;
 use manager::Setting;
+use places::{CONFIG_FLAG, STATE_DIR_FLAG};
 
 /// What starts services. There is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -28,15 +29,15 @@ pub(super) fn plan_install(request: &Request) -> Result<Plan> {
         Some(from) => from.clone(),
         None => std::env::current_exe().context("the system does not say where this program lies")?,
     };
-    let program = program(request);
-    let places = &request.places;
+    let places = places::resolve(&request.places)?;
+    let program = places.program.unwrap_or_else(platform::default_program);
     let mut arguments: Vec<OsString> = vec!["run".into(), "--service".into()];
-    for (flag, path) in [("--state-dir", &places.state_dir), ("--config", &places.config)] {
+    for (flag, path) in [(STATE_DIR_FLAG, &places.state_dir), (CONFIG_FLAG, &places.config)] {
         if let Some(path) = path {
             arguments.extend([flag.into(), path.into()]);
         }
     }
-    let state_dir = places.state_dir.clone().unwrap_or_else(platform::default_state_dir);
+    let state_dir = places.state_dir.unwrap_or_else(platform::default_state_dir);
     let acts = vec![
         // A running program cannot be replaced.
         WindowsAct::Stop,
@@ -56,21 +57,19 @@ pub(super) fn plan_install(request: &Request) -> Result<Plan> {
 
 pub(super) fn plan_uninstall(request: &Request, purge: bool) -> Result<Plan> {
     refuse_image(request)?;
-    let state_dir = platform::default_state_dir();
+    let places = places::resolve(&request.places)?;
+    let program = places.program.unwrap_or_else(platform::default_program);
+    let state_dir = places.state_dir.unwrap_or_else(platform::default_state_dir);
     let mut acts = vec![
         WindowsAct::Stop,
         WindowsAct::Unregister,
         WindowsAct::RemoveEventSource,
-        WindowsAct::RemoveProgram { path: program(request) },
+        WindowsAct::RemoveProgram { path: program },
     ];
     if purge {
         acts.push(WindowsAct::RemoveState { path: state_dir.clone() });
     }
     Ok(Plan { acts, state_dir })
-}
-
-fn program(request: &Request) -> PathBuf {
-    request.places.program.clone().unwrap_or_else(platform::default_program)
 }
 
 fn refuse_image(request: &Request) -> Result<()> {

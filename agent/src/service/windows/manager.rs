@@ -19,6 +19,8 @@ use super::privileges;
 use crate::platform;
 
 const DESCRIPTION: &str = "Watches this machine's files and settings and reports to its collector.";
+const MAY_CREATE: ServiceManagerAccess =
+    ServiceManagerAccess::CONNECT.union(ServiceManagerAccess::CREATE_SERVICE);
 const DOES_NOT_EXIST: i32 = 1060;
 const INVALID_LEVEL: i32 = 124;
 /// How long the service may take to stop or start.
@@ -49,7 +51,7 @@ pub(super) fn register(program: &Path, arguments: &[OsString]) -> Result<Done> {
             service.change_config(&info)?;
             service
         }
-        None => manager()?.create_service(&info, ServiceAccess::ALL_ACCESS)?,
+        None => manager(MAY_CREATE)?.create_service(&info, ServiceAccess::ALL_ACCESS)?,
     };
     service.set_description(DESCRIPTION)?;
     Ok(Done::Now)
@@ -140,15 +142,25 @@ fn wait_for(service: &Service, state: ServiceState) -> Result<()> {
     Ok(())
 }
 
+/// The command line of the registered service. Whoever sees services may ask, so that a dry run needs no rights.
+pub(super) fn command_line() -> Result<Option<OsString>> {
+    let service = open(ServiceManagerAccess::CONNECT, ServiceAccess::QUERY_CONFIG)?;
+    // The crate names it after its first part.
+    Ok(service.map(|service| service.query_config()).transpose()?.map(|seen| seen.executable_path.into()))
+}
+
 fn find() -> Result<Option<Service>> {
-    match manager()?.open_service(NAME, ServiceAccess::ALL_ACCESS) {
+    open(MAY_CREATE, ServiceAccess::ALL_ACCESS)
+}
+
+fn open(manager_access: ServiceManagerAccess, access: ServiceAccess) -> Result<Option<Service>> {
+    match manager(manager_access)?.open_service(NAME, access) {
         Ok(service) => Ok(Some(service)),
         Err(Error::Winapi(error)) if error.raw_os_error() == Some(DOES_NOT_EXIST) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-fn manager() -> Result<ServiceManager> {
-    let access = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
+fn manager(access: ServiceManagerAccess) -> Result<ServiceManager> {
     ServiceManager::local_computer(None::<&str>, access).context("the service manager lets nobody in")
 }
