@@ -12,6 +12,19 @@ use crate::platform;
 use crate::sensor::binaries::pace::Pace;
 
 const PREFIX: &str = "WARDWATCH_";
+/// No other program of the project has variables that begin so.
+const OWN_SECTIONS: [&str; 2] = ["WARDWATCH_FILES_", "WARDWATCH_UPGRADE_"];
+/// All of these sections, for messages.
+const OWN_VARIABLES: [&str; 8] = [
+    "WARDWATCH_FILES_CPU_PERCENT",
+    "WARDWATCH_FILES_EXCLUDE",
+    "WARDWATCH_FILES_MAX_WATCHES",
+    "WARDWATCH_FILES_MIB_PER_SECOND",
+    "WARDWATCH_FILES_RESCAN_MINUTES",
+    "WARDWATCH_FILES_ROOTS",
+    "WARDWATCH_UPGRADE_KIB_PER_SECOND",
+    "WARDWATCH_UPGRADE_TRIAL_SECONDS",
+];
 
 /// Settings as they are used.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,11 +163,17 @@ fn environment(variables: &BTreeMap<String, String>, problems: &mut Vec<String>)
             "FILES_MAX_WATCHES" => number(&mut layer.files.max_watches),
             "UPGRADE_TRIAL_SECONDS" => number(&mut layer.upgrade.trial_seconds),
             "UPGRADE_KIB_PER_SECOND" => number(&mut layer.upgrade.kib_per_second),
-            // Of other programs of the project.
-            _ => {}
+            _ => problems.extend(no_such_setting(name)),
         }
     }
     layer
+}
+
+/// What is wrong with this variable, unless it may be of another program of the project.
+fn no_such_setting(name: &str) -> Option<String> {
+    let section = OWN_SECTIONS.into_iter().find(|section| name.starts_with(section))?;
+    let known: Vec<_> = OWN_VARIABLES.into_iter().filter(|known| known.starts_with(section)).collect();
+    Some(format!("{name}: there is no such setting; give one of {}", known.join(", ")))
 }
 
 impl Layer {
@@ -304,6 +323,8 @@ mod tests {
             }
         }
         assert_eq!(environment(&variables, &mut Vec::new()), layer);
+        let is_own = |name: &&String| OWN_SECTIONS.iter().any(|section| name.starts_with(section));
+        assert!(variables.keys().filter(is_own).eq(OWN_VARIABLES), "messages name other variables");
     }
 
     #[test]
@@ -318,16 +339,25 @@ mod tests {
     fn all_errors_come_at_once_with_their_remedy() {
         let sources = sources(
             "heartbeat_seconds = 0\nallow = [\"format\"]\n[files]\nroots = [\"bin\"]\ncpu_percent = 200",
-            &[("WARDWATCH_OUTBOX_MIB", "much")],
+            &[("WARDWATCH_OUTBOX_MIB", "much"), ("WARDWATCH_FILES_CPU_PERCEND", "9")],
         );
         insta::assert_snapshot!(Config::resolve(sources).unwrap_err(), @r#"
         the settings cannot be used, so nothing was started; correct them:
+          WARDWATCH_FILES_CPU_PERCEND: there is no such setting; give one of WARDWATCH_FILES_CPU_PERCENT, WARDWATCH_FILES_EXCLUDE, WARDWATCH_FILES_MAX_WATCHES, WARDWATCH_FILES_MIB_PER_SECOND, WARDWATCH_FILES_RESCAN_MINUTES, WARDWATCH_FILES_ROOTS
           WARDWATCH_OUTBOX_MIB: "much" is not a number; give a whole number
           heartbeat_seconds: 0 is out of range; give 1 to 3600
           files.cpu_percent: 200 is out of range; give 1 to 100
           allow: "format" is not a command; give rescan, recheck, upgrade or nothing
           files: bin is not a full path; begin it with /
         "#);
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_named_where_no_other_program_could_have_it() {
+        let problems = |name| Config::resolve(sources("", &[(name, "1")])).map_err(|error| error.0.len());
+        assert_eq!(problems("WARDWATCH_FILES_ROOT"), Err(1));
+        assert_eq!(problems("WARDWATCH_UPGRADE_TRIAL"), Err(1));
+        assert!(problems("WARDWATCH_WEB_ADDRESS").is_ok());
     }
 
     #[test]
