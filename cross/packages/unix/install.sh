@@ -165,11 +165,12 @@ else
     fail "no program lies beside this script, so nothing was changed. Unpack the whole package again."
 fi
 [ "$(id -u)" = 0 ] || fail "only root may install or remove a service, so nothing was changed. Call it as root."
+# A program is not run before the package is known to be whole.
+check_sums
 check_runs
 
 if [ "$remove" = yes ]; then
     if [ "$program" = wardwatch-agent ]; then ./wardwatch-agent uninstall "$@"; else remove_collector "$@"; fi
     exit
 fi
-check_sums
 if [ "$program" = wardwatch-agent ]; then install_agent "$@"; else install_collector "$@"; fi

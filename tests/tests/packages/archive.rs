@@ -1,12 +1,13 @@
 //! The archives for recorders and servers, by their `install.sh`: under BusyBox, and beside a package system.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use wardwatch_tests::site::Site;
 
 use super::chroot::Chroot;
-use super::{all_text, output, package};
+use super::{all_text, output, package, run};
 
 const AGENT: &str = "/usr/sbin/wardwatch-agent";
 const STATE: &str = "/var/lib/wardwatch-agent";
@@ -106,10 +107,16 @@ fn a_package_that_is_damaged_foreign_or_too_large_changes_nothing() -> Result<()
     ensure!(said.contains("damaged") && said.contains("README.txt"), "{said}");
     std::fs::write(&document, text)?;
 
-    let mut program = std::fs::read(system.path(&folder).join("wardwatch-agent"))?;
+    let agent = system.path(&folder).join("wardwatch-agent");
+    let mut program = std::fs::read(&agent)?;
+    std::fs::write(&agent, "#!/bin/sh\ntouch /ran\n")?;
+    let said = refused(&system, &["sh", &script, "--remove"])?;
+    ensure!(said.contains("damaged") && !system.has("/ran"), "a changed program was run: {said}");
     // The machine that an ELF file is for: none.
     program[18..20].copy_from_slice(&[0, 0]);
-    std::fs::write(system.path(&folder).join("wardwatch-agent"), program)?;
+    std::fs::write(&agent, program)?;
+    let sums = "sha256sum $(sed 's/^[^ ]* *//' SHA256SUMS) >sums && mv sums SHA256SUMS";
+    run(Command::new("sh").args(["-c", sums]).current_dir(system.path(&folder)))?;
     let said = refused(&system, &["sh", &script])?;
     ensure!(said.contains("for another machine"), "{said}");
     ensure!(!system.has(AGENT) && !system.has(STATE), "something was installed");
