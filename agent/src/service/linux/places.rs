@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 
 use super::super::Places;
+use super::CONFIG_FOLDER;
 use super::seen::Seen;
 use crate::platform;
 
@@ -15,12 +16,15 @@ const STATE_DIR: &str = "/var/lib/wardwatch-agent";
 const PROGRAM_KEY: &str = "PROGRAM";
 const STATE_KEY: &str = "WARDWATCH_STATE_DIR";
 const CONFIG_KEY: &str = "WARDWATCH_CONFIG";
+const ENROLMENT_KEY: &str = "WARDWATCH_ENROLMENT_FILE";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) program: PathBuf,
     pub(super) state_dir: PathBuf,
     config: Option<PathBuf>,
+    /// Where the enrolment string is waited for, from which it is to be removed, if somebody named another place.
+    pub(super) enrolment_folder: Option<PathBuf>,
 }
 
 impl Layout {
@@ -42,9 +46,18 @@ impl Layout {
                 .or_else(|| written(STATE_KEY))
                 .unwrap_or_else(|| STATE_DIR.into()),
             config: asked.config.clone().or_else(|| written(CONFIG_KEY)),
+            enrolment_folder: written(ENROLMENT_KEY)
+                .and_then(|file| file.parent().map(Path::to_owned))
+                .filter(|folder| folder != Path::new(CONFIG_FOLDER)),
         };
-        for path in
-            [Some(&layout.program), Some(&layout.state_dir), layout.config.as_ref()].into_iter().flatten()
+        for path in [
+            Some(&layout.program),
+            Some(&layout.state_dir),
+            layout.config.as_ref(),
+            layout.enrolment_folder.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
         {
             // Neither the shell nor systemd gives any of these a meaning.
             let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
@@ -58,7 +71,9 @@ impl Layout {
     }
 
     pub(super) fn is_usual(&self) -> bool {
-        self.program == platform::default_program() && self.state_dir == Path::new(STATE_DIR)
+        self.program == platform::default_program()
+            && self.state_dir == Path::new(STATE_DIR)
+            && self.enrolment_folder.is_none()
     }
 
     /// For a line that reads no defaults: what differs from the usual, each with a blank before it.

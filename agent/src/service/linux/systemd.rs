@@ -53,9 +53,14 @@ pub(super) fn uninstall(seen: &Seen, acts: &mut Vec<LinuxAct>) {
 }
 
 fn drop_in(layout: &Layout) -> String {
-    format!(
+    let mut text = format!(
         "# Written by `wardwatch-agent install`.\n[Service]\nExecStart=\nExecStart={} run\nReadWritePaths={}\n",
         layout.program.display(),
         layout.state_dir.display()
-    )
+    );
+    if let Some(folder) = &layout.enrolment_folder {
+        // It may come later than the service, as a medium does.
+        text.push_str(&format!("ReadWritePaths=-{}\n", folder.display()));
+    }
+    text
 }

@@ -92,6 +92,28 @@ fn other_places_stand_in_the_defaults_and_are_found_again() {
 }
 
 #[test]
+fn the_folder_of_an_enrolment_string_elsewhere_can_be_written_so_that_the_string_goes() {
+    let mut seen = seen(Init::Systemd);
+    let drop_in = |seen: &Seen| {
+        install(seen, &layout(&Places::default(), seen)).into_iter().find_map(|act| match act {
+            LinuxAct::Write { path, text, .. } if path.ends_with("places.conf") => Some(text),
+            _ => None,
+        })
+    };
+    seen.defaults = "WARDWATCH_ENROLMENT_FILE=/etc/wardwatch/wardwatch-enrol.txt\n".into();
+    assert_eq!(drop_in(&seen), None);
+    seen.defaults = "WARDWATCH_ENROLMENT_FILE=/mnt/flash/enrol.txt\n".into();
+    insta::assert_snapshot!(drop_in(&seen).unwrap(), @r"
+    # Written by `wardwatch-agent install`.
+    [Service]
+    ExecStart=
+    ExecStart=/usr/sbin/wardwatch-agent run
+    ReadWritePaths=/var/lib/wardwatch-agent
+    ReadWritePaths=-/mnt/flash
+    ");
+}
+
+#[test]
 fn a_path_that_a_shell_would_read_otherwise_is_refused() {
     for path in ["relative", "/a b", "/a;b", "/$HOME", "/a\"b", "/a%b"] {
         let asked = Places { program: Some(path.into()), ..Places::default() };
