@@ -14,10 +14,13 @@ use wardwatch_tests::windows::Wine;
 /// Wine starts a program in one to ten seconds on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
 
+const SERVICE_KEY: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\wardwatch-agent";
+
 struct Windows {
     wine: Wine,
     /// Wine ends its services when no other program runs.
     awake: Child,
+    /// Not the folder that the agent takes by itself.
     data: PathBuf,
     programs: PathBuf,
 }
@@ -35,12 +38,13 @@ impl Windows {
         };
         let awake = silent(&["cmd", "/c", "ping -n 900 127.0.0.1"]).spawn()?;
         ensure!(silent(&["wineboot"]).status()?.success(), "Wine does not start");
-        let data = drive.join("ProgramData/Wardwatch");
+        let data = drive.join("Dữ liệu/Wardwatch");
         let programs = drive.join("Program Files/Wardwatch");
         let windows = Self { wine, awake, data, programs };
         // What an earlier test left when it failed.
         windows.agent(&["uninstall"])?;
         let _ = fs::remove_dir_all(&windows.data);
+        windows.is_gone()?;
         Ok(windows)
     }
 
@@ -63,9 +67,17 @@ impl Windows {
 
     fn status(&self) -> Result<Value> {
         let program = self.wine.program("wardwatch-agent.exe");
-        let output = self.wine.command().arg(program).args(["status", "--output", "json"]).output()?;
+        let state = self.wine.windows_path(&self.data.join("state"));
+        let status = ["status", "--state-dir", &state, "--output", "json"];
+        let output = self.wine.command().arg(program).args(status).output()?;
         serde_json::from_slice(&output.stdout)
             .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn is_gone(&self) -> Result<()> {
+        let (_, said) = self.call("sc", &["query", "wardwatch-agent"])?;
+        ensure!(!said.contains("SERVICE_NAME"), "it is registered still: {said}");
+        Ok(())
     }
 
     async fn is_in_state(&self, state: &str) -> Result<()> {
@@ -93,7 +105,6 @@ async fn the_service_waits_enrols_reports_stops_and_is_removed() -> Result<()> {
     let watched = windows.wine.folder()?;
     fs::write(watched.path().join("kế toán.exe"), "MZ as installed")?;
     fs::create_dir_all(&windows.data)?;
-    // Wine tells services of another folder for data than it tells programs.
     let (settings_file, file) = (windows.data.join("agent.toml"), windows.data.join("wardwatch-enrol.txt"));
     let settings = format!(
         "heartbeat_seconds = 1\nenrolment_file = '{}'\n[files]\nroots = ['{}']\n",
@@ -113,8 +124,7 @@ async fn the_service_waits_enrols_reports_stops_and_is_removed() -> Result<()> {
     windows.is_in_state("RUNNING").await?;
     let waiting = eventually("it waits", LONG, async || Ok(windows.status().ok())).await?;
     assert!(waiting["link"].as_str().is_some_and(|link| link.contains("wardwatch-enrol.txt")), "{waiting}");
-    let line =
-        windows.succeeds("reg", &["query", r"HKLM\SYSTEM\CurrentControlSet\Services\wardwatch-agent"])?;
+    let line = windows.succeeds("reg", &["query", SERVICE_KEY, "/v", "ImagePath"])?;
     assert!(
         line.contains(r#""C:\Program Files\Wardwatch\wardwatch-agent.exe" run --service --state-dir"#),
         "{line}"
@@ -137,17 +147,25 @@ async fn the_service_waits_enrols_reports_stops_and_is_removed() -> Result<()> {
     assert_eq!(windows.status()?["link"], "down: the agent was stopped");
     windows.succeeds("sc", &["start", "wardwatch-agent"])?;
     windows.is_in_state("RUNNING").await?;
-    let again = windows.succeeds(agent, &install)?;
-    assert!(again.contains("enrolled already as"), "{again}");
+    let again = windows.succeeds(agent, &["install"])?;
+    assert!(again.contains("enrolled already as") && again.contains(&format!("close {state} to")), "{again}");
     windows.is_in_state("RUNNING").await?;
+    assert_eq!(
+        windows.succeeds("reg", &["query", SERVICE_KEY, "/v", "ImagePath"])?,
+        line,
+        "its places were forgotten"
+    );
 
-    windows.succeeds(agent, &["uninstall"])?;
-    assert!(!windows.call("sc", &["query", "wardwatch-agent"])?.1.contains("RUNNING"));
+    let removed = windows.succeeds(agent, &["uninstall"])?;
+    assert!(removed.contains(&format!("kept: {state} with identity and keys")), "{removed}");
+    windows.is_gone()?;
     assert!(!windows.programs.join("wardwatch-agent.exe").exists());
     assert!(!windows.call("reg", &["query", source])?.0);
     assert!(windows.data.join("state/identity.json").exists());
     windows.succeeds(agent, &["uninstall"])?;
+    windows.succeeds(agent, &install)?;
     windows.succeeds(agent, &["uninstall", "--purge"])?;
+    windows.is_gone()?;
     assert!(!windows.data.join("state").exists());
     Ok(())
 }
