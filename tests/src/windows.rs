@@ -34,10 +34,22 @@ impl Wine {
     pub fn start() -> Result<Self> {
         let built = PathBuf::from(program::cross(TARGET, "wardwatch-agent.exe"));
         let target = built.ancestors().nth(3).context("no target folder")?;
-        let wine = Self { prefix: target.join("wine/prefix"), programs: target.join("wine/programs") };
-        fs::create_dir_all(&wine.programs)?;
+        fs::create_dir_all(target.join("wine"))?;
         let lock = File::create(target.join("wine/lock"))?;
         lock.lock()?;
+        let wine = Self::in_folder(&target.join("wine"))?;
+        wine.compile(&wine.program("hold.exe"), HOLD_SOURCE, &["-municode"])?;
+        fs::copy(built, wine.program("wardwatch-agent.exe"))?;
+        Ok(wine)
+    }
+
+    /// The prefix in this folder; made if it is not there whole.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn in_folder(folder: &Path) -> Result<Self> {
+        let wine = Self { prefix: folder.join("prefix"), programs: folder.join("programs") };
+        fs::create_dir_all(&wine.programs)?;
         let is_made = wine.prefix.join("made");
         if !is_made.exists() {
             let _ = fs::remove_dir_all(&wine.prefix);
@@ -47,11 +59,20 @@ impl Wine {
             }
             File::create(is_made)?;
         }
-        let library = wine.prefix.join("drive_c/windows/system32").join(RANDOM_LIBRARY);
+        let library = wine.drive().join("windows/system32").join(RANDOM_LIBRARY);
         wine.compile(&library, RANDOM_SOURCE, &["-shared", "-ladvapi32"])?;
-        wine.compile(&wine.program("hold.exe"), HOLD_SOURCE, &["-municode"])?;
-        fs::copy(built, wine.program("wardwatch-agent.exe"))?;
         Ok(wine)
+    }
+
+    /// Drive C, as Linux names it.
+    #[must_use]
+    pub fn drive(&self) -> PathBuf {
+        self.prefix.join("drive_c")
+    }
+
+    /// Ends all that runs in this Windows.
+    pub fn end(&self) {
+        let _ = Command::new("wineserver").arg("--kill").envs(self.environment()).status();
     }
 
     fn compile(&self, program: &Path, source: &str, flags: &[&str]) -> Result<()> {
@@ -76,10 +97,12 @@ impl Wine {
         self.programs.join(name)
     }
 
-    fn environment(&self) -> [(String, String); 3] {
+    fn environment(&self) -> [(String, String); 4] {
         [
             ("WINEPREFIX".into(), self.prefix.display().to_string()),
             ("WINEDEBUG".into(), "-all".into()),
+            // For names in arguments.
+            ("LC_ALL".into(), "C.UTF-8".into()),
             ("WINEDLLOVERRIDES".into(), "mscoree,mshtml=".into()),
         ]
     }
@@ -88,7 +111,7 @@ impl Wine {
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new("wine");
-        command.envs(self.environment()).stdin(Stdio::null());
+        command.envs(self.environment()).env_remove("DISPLAY").stdin(Stdio::null());
         command
     }
 
@@ -97,7 +120,7 @@ impl Wine {
     /// # Errors
     /// It cannot be made.
     pub fn folder(&self) -> Result<tempfile::TempDir> {
-        Ok(tempfile::Builder::new().prefix("ww").tempdir_in(self.prefix.join("drive_c"))?)
+        Ok(tempfile::Builder::new().prefix("ww").tempdir_in(self.drive())?)
     }
 
     /// A path below drive C as Windows names it.
@@ -106,7 +129,7 @@ impl Wine {
     /// It is not below drive C.
     #[must_use]
     pub fn windows_path(&self, path: &Path) -> String {
-        let below = path.strip_prefix(self.prefix.join("drive_c")).expect("a path below drive C");
+        let below = path.strip_prefix(self.drive()).expect("a path below drive C");
         format!("C:\\{}", below.display().to_string().replace('/', "\\"))
     }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
+use wardwatch_tests::windows::Wine;
 
 use super::{all_text, output, package, run, scratch, workspace};
 
@@ -13,39 +14,20 @@ const SECRET: &str = "wardwatch-enrolment-of-nobody";
 
 /// A Windows of its own. Its processes end when it is dropped.
 struct Windows {
+    wine: Wine,
     folder: TempDir,
 }
 
 impl Windows {
     fn new() -> Result<Self> {
-        let windows = Self { folder: scratch()? };
-        run(windows.command("wineboot").arg("--init"))?;
-        run(windows.command("wine").args(["winecfg", "/v", "win10"]))?;
-        // Wine before 9 has no such library.
-        run(Command::new("x86_64-w64-mingw32-gcc")
-            .args(["-shared", "-o"])
-            .arg(windows.drive("windows/system32/bcryptprimitives.dll"))
-            .arg(workspace().join("tests/src/windows/process_prng.c"))
-            .arg("-ladvapi32"))?;
-        Ok(windows)
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.env("WINEPREFIX", self.folder.path().join("prefix")).env("WINEDEBUG", "-all");
-        // Neither .NET nor a browser is asked for.
-        command.env("WINEDLLOVERRIDES", "mscoree,mshtml=").env_remove("DISPLAY").env("LC_ALL", "C.UTF-8");
-        command
-    }
-
-    fn drive(&self, inside: &str) -> PathBuf {
-        self.folder.path().join("prefix/drive_c").join(inside)
+        let folder = scratch()?;
+        Ok(Self { wine: Wine::in_folder(folder.path())?, folder })
     }
 
     /// `msiexec /i` or `/x` without a window, with its most detailed log.
     fn msiexec(&self, call: &str, package: &Path) -> Result<String> {
         let log = self.folder.path().join("msi.log");
-        let mut msiexec = self.command("wine");
+        let mut msiexec = self.wine.command();
         msiexec.args(["msiexec", call]).arg(in_wine(package)).args(["/qn", "/l*v"]).arg(in_wine(&log));
         let done = output(&mut msiexec)?;
         let said = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
@@ -55,13 +37,13 @@ impl Windows {
 
     /// What the service manager says of the agent; empty where there is no such service.
     fn service(&self) -> Result<String> {
-        Ok(all_text(&output(self.command("wine").args(["sc", "query", "wardwatch-agent"]))?))
+        Ok(all_text(&output(self.wine.command().args(["sc", "query", "wardwatch-agent"]))?))
     }
 }
 
 impl Drop for Windows {
     fn drop(&mut self) {
-        let _ = self.command("wineserver").arg("--kill").status();
+        self.wine.end();
     }
 }
 
@@ -93,8 +75,8 @@ fn an_msi_brings_the_string_to_the_service_and_keeps_it_out_of_its_log() -> Resu
     let log = windows.msiexec("/i", &msi)?;
     ensure!(!log.contains(SECRET), "the log shows the enrolment string");
     ensure!(log.contains("TakeString"), "this is no detailed log:\n{log}");
-    ensure!(windows.drive("Program Files/Wardwatch/wardwatch-agent.exe").exists(), "{log}");
-    let string = windows.drive("ProgramData/Wardwatch/wardwatch-enrol.txt");
+    ensure!(windows.wine.drive().join("Program Files/Wardwatch/wardwatch-agent.exe").exists(), "{log}");
+    let string = windows.wine.drive().join("ProgramData/Wardwatch/wardwatch-enrol.txt");
     ensure!(std::fs::read_to_string(&string)? == SECRET, "{log}");
     ensure!(
         folder.join("wardwatch-enrol.txt").exists(),
@@ -102,7 +84,7 @@ fn an_msi_brings_the_string_to_the_service_and_keeps_it_out_of_its_log() -> Resu
     );
     ensure!(windows.service()?.contains("RUNNING"), "{}", windows.service()?);
 
-    let state = windows.drive("ProgramData/Wardwatch/state");
+    let state = windows.wine.drive().join("ProgramData/Wardwatch/state");
     std::fs::create_dir_all(&state)?;
     std::fs::write(state.join("kept"), "kept")?;
     let next = next_version(&msi, &folder)?;
@@ -112,7 +94,7 @@ fn an_msi_brings_the_string_to_the_service_and_keeps_it_out_of_its_log() -> Resu
 
     let log = windows.msiexec("/x", &next)?;
     ensure!(!log.contains(SECRET), "the log shows the enrolment string");
-    ensure!(!windows.drive("Program Files/Wardwatch/wardwatch-agent.exe").exists(), "{log}");
+    ensure!(!windows.wine.drive().join("Program Files/Wardwatch/wardwatch-agent.exe").exists(), "{log}");
     ensure!(!windows.service()?.contains("SERVICE_NAME"), "{}", windows.service()?);
     ensure!(std::fs::read(state.join("kept"))? == b"kept", "removal changed the state");
     Ok(())
