@@ -5,11 +5,13 @@
 //! key, which this collector does not have, and again on each endpoint.
 
 pub mod plan;
+pub mod rollout;
 pub mod watch;
 
 use std::io;
 use std::sync::Arc;
 
+use sqlx::AnyConnection;
 use wardwatch_incidents::change::{Actor, Change};
 use wardwatch_policies::ids::{EndpointKind, UnitId};
 use wardwatch_policies::release::{Target, Unfit, Version};
@@ -18,11 +20,11 @@ use wardwatch_wire::envelope::OpenError;
 use wardwatch_wire::release::{MAX_PROGRAM_BYTES, Release, SealedRelease, open_release};
 
 use self::plan::Tally;
+use self::rollout::{Refused, Rollout, RolloutState};
 use crate::authority::Authority;
 use crate::store::blobs::BlobDir;
 use crate::store::releases::{self, Held};
-use crate::store::rollouts::{self, Rollout, RolloutState};
-use crate::store::{Store, units};
+use crate::store::{Store, rollouts, units};
 use crate::workflow::{Event, Workflow};
 
 /// Older roll-outs are not counted any more.
@@ -182,9 +184,7 @@ impl Releases {
     /// There is none that waits for this, or the database fails.
     pub async fn widen(&self, actor: &Actor, id: u64, now: UnixMillis) -> Result<(), ReleaseError> {
         let mut tx = self.store.write().await?;
-        if !rollouts::advance(&mut tx, id, RolloutState::Wide, None, now).await? {
-            return Err(ReleaseError::NoSuchRollout(id));
-        }
+        advance(&mut tx, id, |rollout| rollout.widened(now)).await?;
         self.commit(tx, actor, Change::RolloutWidened { rollout: id }, id, now).await
     }
 
@@ -204,9 +204,7 @@ impl Releases {
             return Err(ReleaseError::ReasonMissing);
         }
         let mut tx = self.store.write().await?;
-        if !rollouts::advance(&mut tx, id, RolloutState::Stopped, Some(reason), now).await? {
-            return Err(ReleaseError::NoSuchRollout(id));
-        }
+        advance(&mut tx, id, |rollout| rollout.stopped(reason, now)).await?;
         rollouts::withdraw(&mut tx, id, now).await?;
         let change = Change::RolloutStopped { rollout: id, reason: reason.to_owned() };
         self.commit(tx, actor, change, id, now).await
@@ -253,4 +251,14 @@ impl Releases {
             release: held.sealed.clone(),
         })
     }
+}
+
+async fn advance(
+    db: &mut AnyConnection,
+    id: u64,
+    step: impl FnOnce(Rollout) -> Result<Rollout, Refused>,
+) -> Result<(), ReleaseError> {
+    let rollout = rollouts::find(db, id).await?.ok_or(ReleaseError::NoSuchRollout(id))?;
+    let rollout = step(rollout).map_err(|_| ReleaseError::NoSuchRollout(id))?;
+    Ok(rollouts::keep_state(db, &rollout).await?)
 }

@@ -8,7 +8,7 @@ use wardwatch_policies::release::Version;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::release::Release;
 
-use crate::store::rollouts::{Member, Outcome, Rollout, RolloutState};
+use super::rollout::{Member, Outcome, Rollout, RolloutState};
 
 /// A widened roll-out stops when so many have failed, and they are a tenth of those that tried.
 const FAILURES: usize = 3;

@@ -12,13 +12,14 @@ use wardwatch_wire::downlink::{Action, ActionKind};
 use wardwatch_wire::release::Release;
 
 use super::plan::{self, Ask};
+use super::rollout::{Rollout, RolloutState};
 use super::{ReleaseError, Releases};
 use crate::clock;
 use crate::fleet::COMMAND_LIFE;
 use crate::stopping::until;
 use crate::store::commands;
 use crate::store::releases::{self, Held};
-use crate::store::rollouts::{self, Rollout, RolloutState};
+use crate::store::rollouts;
 use crate::workflow::Event;
 
 /// Endpoints that enrolled or were switched on since are noticed within this time.
@@ -67,7 +68,7 @@ async fn wait(events: &mut broadcast::Receiver<Event>) {
 /// The database fails, or holds what this program did not write.
 pub async fn look(desk: &Releases, now: UnixMillis) -> Result<(), ReleaseError> {
     for rollout in rollouts::all(desk.store.reader()).await? {
-        if rollout.state != RolloutState::Stopped {
+        if rollout.is_live() {
             carry_on(desk, &rollout, now).await?;
         }
     }

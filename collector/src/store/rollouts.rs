@@ -3,110 +3,14 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, Row};
 use wardwatch_policies::digest::Digest;
-use wardwatch_policies::ids::{AgentId, EndpointKind, UnitId};
-use wardwatch_policies::release::{Target, UpgradeOutcome, Version};
+use wardwatch_policies::ids::{AgentId, UnitId};
+use wardwatch_policies::release::{UpgradeOutcome, Version};
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::downlink::CommandId;
 
 use super::releases::parse_version;
 use super::{Corrupt, text};
-
-/// How far a roll-out goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RolloutState {
-    /// To the canaries only.
-    Canary,
-    /// To all of its group.
-    Wide,
-    /// To nobody more.
-    Stopped,
-}
-
-impl RolloutState {
-    pub const ALL: [Self; 3] = [Self::Canary, Self::Wide, Self::Stopped];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Canary => "canary",
-            Self::Wide => "wide",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-/// A version on its way to a group of endpoints.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rollout {
-    pub id: u64,
-    pub version: Version,
-    /// `None`: every unit.
-    pub unit: Option<UnitId>,
-    /// `None`: every kind.
-    pub kind: Option<EndpointKind>,
-    pub canary_percent: u8,
-    pub state: RolloutState,
-    /// Why it was stopped.
-    pub reason: Option<String>,
-    pub begun: UnixMillis,
-    pub changed: UnixMillis,
-}
-
-/// An endpoint of a roll-out's group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    pub endpoint: AgentId,
-    /// As it said last.
-    pub version: Option<Version>,
-    pub target: Option<Target>,
-    /// When the roll-out last asked it.
-    pub asked: Option<UnixMillis>,
-    /// Whether it was asked as a canary.
-    pub canary: bool,
-    pub outcome: Option<Outcome>,
-}
-
-/// [`UpgradeOutcome`] without its reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    Healthy,
-    Returned,
-    Refused,
-    NotAllowed,
-    Withdrawn,
-}
-
-impl Outcome {
-    pub const ALL: [Self; 5] =
-        [Self::Healthy, Self::Returned, Self::Refused, Self::NotAllowed, Self::Withdrawn];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Returned => "returned",
-            Self::Refused => "refused",
-            Self::NotAllowed => "not-allowed",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-
-    /// Whether the program came to nothing there. Settings that forbid upgrades say nothing about the program.
-    #[must_use]
-    pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Returned | Self::Refused)
-    }
-
-    /// Whether the endpoint has made up its mind: one that let an old order go is asked again.
-    #[must_use]
-    pub const fn is_final(self) -> bool {
-        !matches!(self, Self::Withdrawn)
-    }
-
-    fn parse(text: &str) -> Result<Self, Corrupt> {
-        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text).ok_or(Corrupt("upgrades.outcome"))
-    }
-}
+use crate::releases::rollout::{Member, Outcome, Rollout, RolloutState};
 
 /// What an endpoint was asked for last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,30 +47,19 @@ pub async fn begin(db: &mut AnyConnection, rollout: &Rollout) -> Result<u64, sql
     Ok(id.unsigned_abs())
 }
 
-/// Moves a roll-out from one of `from` to `to`; says whether it stood there.
+/// Keeps where a roll-out stands. The caller read it in the same transaction.
 ///
 /// # Errors
 /// The database fails.
-pub async fn advance(
-    db: &mut AnyConnection,
-    id: u64,
-    to: RolloutState,
-    reason: Option<&str>,
-    now: UnixMillis,
-) -> Result<bool, sqlx::Error> {
-    let from = match to {
-        RolloutState::Wide => "state = 'canary'",
-        RolloutState::Canary | RolloutState::Stopped => "state <> 'stopped'",
-    };
-    let sql = format!("update rollouts set state = $2, reason = $3, changed = $4 where id = $1 and {from}");
-    let done = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(id.cast_signed())
-        .bind(to.as_str())
-        .bind(reason.map(text))
-        .bind(now.0)
+pub async fn keep_state(db: &mut AnyConnection, rollout: &Rollout) -> Result<(), sqlx::Error> {
+    sqlx::query("update rollouts set state = $2, reason = $3, changed = $4 where id = $1")
+        .bind(rollout.id.cast_signed())
+        .bind(rollout.state.as_str())
+        .bind(rollout.reason.as_deref().map(text))
+        .bind(rollout.changed.0)
         .execute(db)
         .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
 const SELECT: &str =
@@ -213,10 +106,7 @@ pub async fn members(db: &mut AnyConnection, rollout: &Rollout) -> Result<Vec<Me
                 target: row.try_get::<Option<String>, _>(2)?.and_then(|text| text.parse().ok()),
                 asked: row.try_get::<Option<i64>, _>(3)?.map(UnixMillis),
                 canary: row.try_get::<Option<i64>, _>(4)?.is_some_and(|canary| canary != 0),
-                outcome: row
-                    .try_get::<Option<String>, _>(5)?
-                    .map(|text| Outcome::parse(&text))
-                    .transpose()?,
+                outcome: outcome(row.try_get(5)?)?,
             })
         })
         .collect()
@@ -367,7 +257,7 @@ pub async fn of_endpoint(db: &AnyPool, endpoint: &str) -> Result<Option<Upgrade>
             rollout: row.try_get::<i64, _>(0)?.unsigned_abs(),
             version: parse_version(&row.try_get::<String, _>(1)?)?,
             asked: UnixMillis(row.try_get(2)?),
-            outcome: row.try_get::<Option<String>, _>(3)?.map(|text| Outcome::parse(&text)).transpose()?,
+            outcome: outcome(row.try_get(3)?)?,
             reason: row.try_get(4)?,
             told: row.try_get::<Option<i64>, _>(5)?.map(UnixMillis),
         })
@@ -375,9 +265,12 @@ pub async fn of_endpoint(db: &AnyPool, endpoint: &str) -> Result<Option<Upgrade>
     .transpose()
 }
 
+fn outcome(text: Option<String>) -> Result<Option<Outcome>, Corrupt> {
+    text.map(|text| Outcome::parse(&text).ok_or(Corrupt("upgrades.outcome"))).transpose()
+}
+
 fn read(row: &AnyRow) -> Result<Rollout, sqlx::Error> {
     let parsed = |column| row.try_get::<Option<String>, _>(column);
-    let state: String = row.try_get("state")?;
     Ok(Rollout {
         id: row.try_get::<i64, _>("id")?.unsigned_abs(),
         version: parse_version(&row.try_get::<String, _>("version")?)?,
@@ -385,10 +278,7 @@ fn read(row: &AnyRow) -> Result<Rollout, sqlx::Error> {
         kind: parsed("kind")?.map(|kind| kind.parse().map_err(|_| Corrupt("rollouts.kind"))).transpose()?,
         canary_percent: u8::try_from(row.try_get::<i64, _>("canary_percent")?)
             .map_err(|_| Corrupt("rollouts.canary_percent"))?,
-        state: RolloutState::ALL
-            .into_iter()
-            .find(|known| known.as_str() == state)
-            .ok_or(Corrupt("rollouts.state"))?,
+        state: RolloutState::parse(&row.try_get::<String, _>("state")?).ok_or(Corrupt("rollouts.state"))?,
         reason: row.try_get("reason")?,
         begun: UnixMillis(row.try_get("begun")?),
         changed: UnixMillis(row.try_get("changed")?),

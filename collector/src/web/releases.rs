@@ -14,8 +14,8 @@ use super::language::{Key, Words as _};
 use super::page::{self, Page, Section};
 use super::words;
 use crate::releases::Progress;
+use crate::releases::rollout::RolloutState;
 use crate::store::releases::{self, Held};
-use crate::store::rollouts::RolloutState;
 use crate::store::units;
 
 #[derive(Template)]
@@ -84,7 +84,7 @@ impl ReleasesPage {
     }
 
     fn is_stopped(&self, one: &Progress) -> bool {
-        one.rollout.state == RolloutState::Stopped
+        !one.rollout.is_live()
     }
 
     /// Unit and kind, as far as the group is bounded by them.

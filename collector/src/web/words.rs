@@ -12,9 +12,9 @@ use wardwatch_wire::downlink::ActionKind;
 use super::catalogue;
 use super::language::{Key, Words as _};
 use super::rows::alerts::AlertState;
+use crate::releases::rollout::{Outcome, RolloutState};
 use crate::store::endpoints::State;
 use crate::store::reports::Link;
-use crate::store::rollouts::{Outcome, RolloutState};
 
 pub(super) const fn severity(severity: Severity) -> Key {
     match severity {

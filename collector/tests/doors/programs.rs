@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wardwatch_collector::places::Bounds;
+use wardwatch_collector::releases::rollout::{Rollout, RolloutState};
 use wardwatch_collector::store::endpoints::State;
 use wardwatch_collector::store::releases::{self, Held};
-use wardwatch_collector::store::rollouts::{self, Rollout, RolloutState};
+use wardwatch_collector::store::rollouts;
 use wardwatch_policies::digest::Digest;
 use wardwatch_wire::downlink::CommandId;
 use wardwatch_wire::release::{BLOBS, MAX_PART_BYTES, Release};
@@ -212,7 +213,8 @@ async fn whoever_no_roll_out_asks_any_more_is_told_to_let_go() {
     assert_eq!(door.ask(Some(&other), &digest, "bytes=0-6").await.status, 410);
 
     let mut tx = door.store.write().await.unwrap();
-    rollouts::advance(&mut tx, rollout, RolloutState::Stopped, Some("x"), NOW).await.unwrap();
+    let found = rollouts::find(&mut tx, rollout).await.unwrap().unwrap();
+    rollouts::keep_state(&mut tx, &found.stopped("x", NOW).unwrap()).await.unwrap();
     tx.commit().await.unwrap();
     let gone = door.ask(Some(&asked), &digest, "bytes=0-6").await;
     assert_eq!(gone.status, 410);
