@@ -1,15 +1,17 @@
 -- Releases of the agent, how they are rolled out, and what came of it on each endpoint.
 
+-- One program for each version and target.
 create table releases (
-    digest bytea primary key,            -- of the program
     version text not null,
     target text not null,
+    digest bytea not null,               -- of the program
     size bigint not null,
     made bigint not null,
     sealed bytea not null,               -- as the release key signed it
-    added bigint not null
+    added bigint not null,
+    primary key (version, target)
 );
-create unique index releases_by_version on releases (version, target);
+create index releases_by_digest on releases (digest);
 
 create table rollouts (
     id bigint primary key,
@@ -22,7 +24,6 @@ create table rollouts (
     begun bigint not null,
     changed bigint not null
 );
-create index rollouts_by_state on rollouts (state);
 
 -- What each endpoint was asked for by a roll-out. Where no answer comes, it is asked again by another command.
 create table upgrades (
@@ -32,7 +33,7 @@ create table upgrades (
     command bigint not null,
     canary bigint not null,
     asked bigint not null,
-    outcome text,                        -- healthy, returned, refused; none: not heard of yet
+    outcome text,                        -- healthy, returned, refused, not-allowed, withdrawn; none: not heard of yet
     reason text,
     told bigint,
     primary key (rollout, endpoint)
@@ -41,6 +42,10 @@ create index upgrades_by_endpoint on upgrades (endpoint, rollout);
 
 -- What a command says beyond its action.
 alter table commands add column payload bytea;
+-- A command has arrived when a heartbeat names it, not when something sent after it arrived.
+alter table commands drop column sent_epoch;
+alter table commands drop column sent_seq;
+
 -- As the host facts say, to be asked for with many endpoints at once.
 alter table endpoints add column agent_version text;
 alter table endpoints add column target text;
