@@ -3,6 +3,7 @@
 //! A file is on disk before anything refers to it, and never changes afterwards.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sqlx::{AnyConnection, AnyPool, Row};
@@ -40,11 +41,7 @@ impl EvidenceDir {
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let dir = data_dir.join("evidence");
         std::fs::create_dir_all(&dir)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700))?;
-        }
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700))?;
         Ok(Self(dir))
     }
 
