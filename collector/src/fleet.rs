@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::AnyConnection;
 use wardwatch_incidents::change::{Actor, Change};
 use wardwatch_policies::ids::{AgentId, UnitId};
 use wardwatch_policies::time::UnixMillis;
@@ -22,6 +23,31 @@ use crate::workflow::Workflow;
 pub const COMMAND_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The most endpoints that one token may enrol.
 pub const MAX_USES: u64 = 10_000;
+
+/// When a command that is issued at this time expires.
+#[must_use]
+pub fn expires(issued: UnixMillis) -> UnixMillis {
+    issued.plus(i64::try_from(COMMAND_LIFE.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Keeps a new command; the caller records the change in the same transaction.
+///
+/// # Errors
+/// The database fails.
+pub async fn issue(
+    db: &mut AnyConnection,
+    endpoint: &AgentId,
+    action: &Action,
+    now: UnixMillis,
+) -> Result<(CommandId, Change), sqlx::Error> {
+    let command = commands::issue(db, endpoint, action, now, expires(now)).await?;
+    let change = Change::CommandIssued {
+        endpoint: endpoint.clone(),
+        command: command.0,
+        action: action.kind().as_str().to_owned(),
+    };
+    Ok((command, change))
+}
 
 /// The endpoints as a whole. Cheap to clone.
 #[derive(Clone)]
@@ -131,13 +157,7 @@ impl Fleet {
         if known.is_none_or(|endpoint| endpoint.state != State::Active) {
             return Err(FleetError::NoSuchEndpoint(endpoint.clone()));
         }
-        let life = i64::try_from(COMMAND_LIFE.as_millis()).unwrap_or(i64::MAX);
-        let command = commands::issue(&mut tx, endpoint, &action, now, now.plus(life)).await?;
-        let change = Change::CommandIssued {
-            endpoint: endpoint.clone(),
-            command: command.0,
-            action: action.kind().as_str().to_owned(),
-        };
+        let (command, change) = issue(&mut tx, endpoint, &action, now).await?;
         let events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
         tx.commit().await?;
         self.workflow.announce(events);

@@ -1,7 +1,5 @@
 //! Whom a roll-out asks now, and when it stops by itself. Pure.
 
-use std::time::Duration;
-
 use wardwatch_policies::digest::Digest;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::release::Version;
@@ -78,16 +76,15 @@ fn is_there(member: &Member, version: Version) -> bool {
     member.outcome == Some(Outcome::Healthy) || member.version >= Some(version)
 }
 
-/// The endpoints to be asked now. One that has not answered within `life` is asked again.
+/// The endpoints to be asked now. One that has not answered is asked again when what asked it `expires`.
 #[must_use]
 pub fn due<'a>(
     rollout: &Rollout,
     releases: &'a [Release],
     members: &'a [Member],
-    life: Duration,
+    expires: fn(UnixMillis) -> UnixMillis,
     now: UnixMillis,
 ) -> Vec<Ask<'a>> {
-    let life = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
     let reached = |one: &Fitting<'_>| match rollout.state {
         RolloutState::Canary => one.canary,
         RolloutState::Wide => true,
@@ -99,7 +96,7 @@ pub fn due<'a>(
         .filter(|Fitting { member, .. }| {
             !member.outcome.is_some_and(Outcome::is_final)
                 && !is_there(member, rollout.version)
-                && member.asked.is_none_or(|asked| now.since(asked) >= life)
+                && member.asked.is_none_or(|asked| now >= expires(asked))
         })
         .map(|one| Ask { endpoint: &one.member.endpoint, release: one.release, canary: one.canary })
         .collect()

@@ -6,21 +6,19 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep_until};
-use wardwatch_incidents::change::{Actor, Change};
+use wardwatch_incidents::change::Actor;
 use wardwatch_policies::time::UnixMillis;
-use wardwatch_wire::downlink::{Action, ActionKind};
+use wardwatch_wire::downlink::Action;
 use wardwatch_wire::release::Release;
 
 use super::plan::{self, Ask};
 use super::rollout::{Rollout, RolloutState};
 use super::{ReleaseError, Releases};
-use crate::clock;
-use crate::fleet::COMMAND_LIFE;
 use crate::stopping::until;
-use crate::store::commands;
 use crate::store::releases::{self, Held};
 use crate::store::rollouts;
 use crate::workflow::Event;
+use crate::{clock, fleet};
 
 /// Endpoints that enrolled or were switched on since are noticed within this time.
 const EVERY: Duration = Duration::from_secs(30);
@@ -91,7 +89,7 @@ async fn carry_on(desk: &Releases, rollout: &Rollout, now: UnixMillis) -> Result
         };
     }
     let known: Vec<Release> = held.iter().map(|held| held.release.clone()).collect();
-    let asks = plan::due(rollout, &known, &members, COMMAND_LIFE, now);
+    let asks = plan::due(rollout, &known, &members, fleet::expires, now);
     for asks in asks.chunks(AT_ONCE) {
         ask(desk, rollout, &held, asks, now).await?;
     }
@@ -105,7 +103,6 @@ async fn ask(
     asks: &[Ask<'_>],
     now: UnixMillis,
 ) -> Result<(), ReleaseError> {
-    let life = i64::try_from(COMMAND_LIFE.as_millis()).unwrap_or(i64::MAX);
     let mut tx = desk.store.write().await?;
     // Stopped since it was read: nobody more is asked.
     if rollouts::find(&mut tx, rollout.id).await?.is_none_or(|now| now.state != rollout.state) {
@@ -118,14 +115,9 @@ async fn ask(
         else {
             continue;
         };
-        let upgrade = Action::Upgrade(sealed);
-        let command = commands::issue(&mut tx, endpoint, &upgrade, now, now.plus(life)).await?;
+        let (command, change) = fleet::issue(&mut tx, endpoint, &Action::Upgrade(sealed), now).await?;
         rollouts::keep_asked(&mut tx, rollout, endpoint, command, *canary, now).await?;
-        changes.push(Change::CommandIssued {
-            endpoint: (*endpoint).clone(),
-            command: command.0,
-            action: ActionKind::Upgrade.as_str().to_owned(),
-        });
+        changes.push(change);
     }
     let events = desk.workflow.record(&mut tx, &Actor::Collector, changes, now).await?;
     tx.commit().await?;

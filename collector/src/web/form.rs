@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Form, RequestExt};
 use subtle::ConstantTimeEq;
+use wardwatch_incidents::change::Actor;
 
 use super::Web;
 use super::error::Fault;
@@ -44,6 +45,20 @@ impl Fields {
 pub(super) struct SignedForm {
     pub(super) visitor: SignedIn,
     pub(super) fields: Fields,
+}
+
+impl SignedForm {
+    /// Who acts, where only administrators may.
+    ///
+    /// # Errors
+    /// The visitor is none.
+    pub(super) fn administrator(&self) -> Result<Actor, Fault> {
+        if self.visitor.role.is_admin() {
+            Ok(Actor::User(self.visitor.user.clone()))
+        } else {
+            Err(Fault::Forbidden)
+        }
+    }
 }
 
 /// As [`SignedForm`], and allowed with the one-time password.

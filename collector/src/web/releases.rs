@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{Redirect, Response};
-use wardwatch_incidents::change::Actor;
 use wardwatch_policies::unit::Unit;
 
 use super::Web;
@@ -48,20 +47,12 @@ pub(super) async fn list(State(web): State<Web>, page: Page) -> Result<Response,
     })
 }
 
-fn actor(form: &SignedForm) -> Result<Actor, Fault> {
-    if form.visitor.role.is_admin() {
-        Ok(Actor::User(form.visitor.user.clone()))
-    } else {
-        Err(Fault::Forbidden)
-    }
-}
-
 pub(super) async fn widen(
     State(web): State<Web>,
     At(id): At<u64>,
     form: SignedForm,
 ) -> Result<Redirect, Fault> {
-    web.releases.widen(&actor(&form)?, id, web.now()).await?;
+    web.releases.widen(&form.administrator()?, id, web.now()).await?;
     Ok(Redirect::to(&format!("/releases#rollout-{id}")))
 }
 
@@ -70,7 +61,7 @@ pub(super) async fn stop(
     At(id): At<u64>,
     form: SignedForm,
 ) -> Result<Redirect, Fault> {
-    web.releases.stop(&actor(&form)?, id, form.fields.trimmed("reason"), web.now()).await?;
+    web.releases.stop(&form.administrator()?, id, form.fields.trimmed("reason"), web.now()).await?;
     Ok(Redirect::to(&format!("/releases#rollout-{id}")))
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 
 const NOW: UnixMillis = UnixMillis(1_000_000_000);
-const LIFE: Duration = Duration::from_secs(3600);
+const LIFE_MS: i64 = 3_600_000;
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 fn release(target: &str) -> Release {
@@ -44,7 +44,8 @@ fn group(count: usize) -> Vec<Member> {
 }
 
 fn asked(rollout: &Rollout, members: &[Member]) -> Vec<String> {
-    due(rollout, &[release(MUSL)], members, LIFE, NOW).iter().map(|ask| ask.endpoint.to_string()).collect()
+    let expires = |asked: UnixMillis| asked.plus(LIFE_MS);
+    due(rollout, &[release(MUSL)], members, expires, NOW).iter().map(|ask| ask.endpoint.to_string()).collect()
 }
 
 #[test]
@@ -80,11 +81,10 @@ fn nobody_is_asked_who_is_there_has_answered_or_has_no_release() {
 
 #[test]
 fn one_that_does_not_answer_is_asked_again_when_the_command_has_expired() {
-    let life = i64::try_from(LIFE.as_millis()).unwrap();
     for outcome in [None, Some(Outcome::Withdrawn)] {
         let since = |ms: i64| [Member { asked: Some(NOW.plus(-ms)), outcome, ..member("pc") }];
-        assert_eq!(asked(&rollout(10, RolloutState::Wide), &since(life - 1)), [""; 0]);
-        assert_eq!(asked(&rollout(10, RolloutState::Wide), &since(life)), ["pc"]);
+        assert_eq!(asked(&rollout(10, RolloutState::Wide), &since(LIFE_MS - 1)), [""; 0]);
+        assert_eq!(asked(&rollout(10, RolloutState::Wide), &since(LIFE_MS)), ["pc"]);
     }
 }
 

@@ -20,21 +20,12 @@ fn parse(id: &str) -> Result<AgentId, Fault> {
     id.parse().map_err(|_| Fault::NotFound)
 }
 
-/// Only administrators decide who reports.
-fn actor(form: &SignedForm) -> Result<Actor, Fault> {
-    if form.visitor.role.is_admin() {
-        Ok(Actor::User(form.visitor.user.clone()))
-    } else {
-        Err(Fault::Forbidden)
-    }
-}
-
 pub(in crate::web) async fn approve(
     State(web): State<Web>,
     At(id): At<String>,
     form: SignedForm,
 ) -> Result<Redirect, Fault> {
-    web.fleet.approve(&actor(&form)?, &parse(&id)?, web.now()).await?;
+    web.fleet.approve(&form.administrator()?, &parse(&id)?, web.now()).await?;
     Ok(Redirect::to(&format!("/endpoints/{id}")))
 }
 
@@ -78,6 +69,6 @@ pub(in crate::web) async fn remove(
     At(id): At<String>,
     form: SignedForm,
 ) -> Result<Redirect, Fault> {
-    web.fleet.remove(&actor(&form)?, &parse(&id)?, form.fields.trimmed("reason"), web.now()).await?;
+    web.fleet.remove(&form.administrator()?, &parse(&id)?, form.fields.trimmed("reason"), web.now()).await?;
     Ok(Redirect::to(&format!("/endpoints/{id}")))
 }
