@@ -9,6 +9,9 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use wardwatch_policies::digest::Digest;
 
+/// The ending of a file that is not whole yet.
+const DRAFT: &str = "part";
+
 /// The folder that holds programs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct BlobDir(PathBuf);
@@ -22,14 +25,21 @@ pub struct Part {
 }
 
 impl BlobDir {
-    /// Opens the folder below the data folder, and makes it if it is missing, for its owner only.
+    /// Opens the folder below the data folder, and makes it if it is missing, for its owner only. Deletes what a
+    /// stop in the middle of [`Self::keep`] left.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be made, read or written.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let dir = data_dir.join("blobs");
         std::fs::create_dir_all(&dir)?;
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700))?;
+        for entry in std::fs::read_dir(&dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == DRAFT) {
+                std::fs::remove_file(path)?;
+            }
+        }
         Ok(Self(dir))
     }
 
@@ -43,7 +53,7 @@ impl BlobDir {
     /// The folder cannot be written.
     pub async fn keep(&self, content: &[u8]) -> io::Result<Digest> {
         let digest = Digest::of(content);
-        let draft = self.0.join(format!("{digest}.part"));
+        let draft = self.0.join(format!("{digest}.{DRAFT}"));
         let mut file = File::create(&draft).await?;
         file.write_all(content).await?;
         file.flush().await?;
@@ -73,6 +83,17 @@ impl BlobDir {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_was_begun_before_a_stop_is_gone_and_whole_programs_stay() {
+        let data = tempfile::tempdir().unwrap();
+        let digest = BlobDir::open(data.path()).unwrap().keep(b"whole").await.unwrap();
+        let draft = data.path().join("blobs").join(format!("{}.part", Digest::of(b"other")));
+        std::fs::write(&draft, b"oth").unwrap();
+        let blobs = BlobDir::open(data.path()).unwrap();
+        assert!(!draft.exists());
+        assert!(blobs.read(digest, 0, 1).await.unwrap().is_some());
+    }
 
     #[tokio::test]
     async fn a_program_is_read_in_parts_under_its_digest() {
