@@ -20,7 +20,6 @@ use ed25519_dalek::SigningKey;
 use serde::Serialize;
 use sqlx::AnyConnection;
 use tokio::sync::{mpsc, watch};
-use wardwatch_policies::finding::Finding;
 use wardwatch_policies::ids::AgentId;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::downlink::{Command, Downlink, DownlinkPosition, Witness};
@@ -161,7 +160,8 @@ impl Ingest {
             for message in messages {
                 findings.extend(part.take(&mut tx, &mut self.parking, message.clone(), now).await?);
             }
-            if findings.iter().any(|finding| matches!(finding, Finding::Upgrade { .. })) {
+            // Of any other word nobody need hear: whoever holds an endpoint may say as many as it likes.
+            if part.has_counted() {
                 upgraded.push(Event::Upgrade(endpoint.id.clone()));
             }
             recording.observe(&mut tx, endpoint, &findings).await?;

@@ -30,7 +30,7 @@ pub enum Event {
     Alert(AlertId),
     Incident(IncidentId),
     Endpoint(AgentId),
-    /// An endpoint told what came of an upgrade.
+    /// An endpoint told what came of an upgrade, and it counts for a roll-out.
     Upgrade(AgentId),
     Rollout(u64),
 }

@@ -17,6 +17,13 @@ use crate::store::reports::{Link, Standing};
 use crate::store::rollouts::Counted;
 use crate::store::{files, hosts, releases, rollouts, verdicts};
 
+/// What a report brought about.
+pub(super) struct Applied {
+    pub(super) findings: Vec<Finding>,
+    /// It told what came of an upgrade, and that counts for a roll-out.
+    pub(super) counted: bool,
+}
+
 /// Stores what the report tells, files at the latest with [`Inventory::write`], and returns what was found.
 ///
 /// # Errors
@@ -28,9 +35,10 @@ pub(super) async fn apply(
     inventory: &mut Inventory,
     report: &Report,
     now: UnixMillis,
-) -> Result<Vec<Finding>, sqlx::Error> {
+) -> Result<Applied, sqlx::Error> {
     let stream = report.position.stream;
-    Ok(match &report.body {
+    let mut counted = false;
+    let findings = match &report.body {
         Body::StreamOpened { reason } => {
             inventory.write(db, endpoint, now).await?;
             // An agent starts for the first time once: what an earlier stream had left to tell is gone.
@@ -68,7 +76,10 @@ pub(super) async fn apply(
         }
         Body::Upgrade { command, version, outcome } => {
             let asked = match rollouts::keep_outcome(db, endpoint, *command, outcome, now).await? {
-                Counted::Yes(asked) => Some(asked),
+                Counted::Yes(asked) => {
+                    counted = true;
+                    Some(asked)
+                }
                 Counted::Said(asked) => {
                     not_counted(endpoint, *command, "said-before");
                     Some(asked)
@@ -80,7 +91,8 @@ pub(super) async fn apply(
             };
             vec![Finding::Upgrade { version: version.or(asked), outcome: outcome.clone() }]
         }
-    })
+    };
+    Ok(Applied { findings, counted })
 }
 
 /// Whoever holds an endpoint's keys can say anything of upgrades; it must not stop those of others.

@@ -36,6 +36,7 @@ pub(super) struct Part {
     asked: Option<StreamId>,
     resend_from: Option<u64>,
     forked: bool,
+    counted: bool,
 }
 
 /// What a heartbeat asks for.
@@ -82,6 +83,7 @@ impl Part {
             asked: None,
             resend_from: None,
             forked: false,
+            counted: false,
         })
     }
 
@@ -92,6 +94,11 @@ impl Part {
     /// Whether the agent asked for an answer.
     pub(super) const fn asks(&self) -> bool {
         self.heartbeat.is_some()
+    }
+
+    /// Whether it told what came of an upgrade, and that counts for a roll-out.
+    pub(super) const fn has_counted(&self) -> bool {
+        self.counted
     }
 
     /// Whether the agent says that it has taken this command.
@@ -190,7 +197,9 @@ impl Part {
         self.told.time = Some(report.time);
         let mut findings = self.heard(now);
         let (standing, inventory) = (&mut self.standing, &mut self.inventory);
-        findings.extend(apply::apply(db, &endpoint, standing, inventory, report, now).await?);
+        let applied = apply::apply(db, &endpoint, standing, inventory, report, now).await?;
+        findings.extend(applied.findings);
+        self.counted |= applied.counted;
         self.standing.progress = Progress::after(&position, digest);
         self.committed.push(Committed { endpoint, position, digest, size });
         Ok(findings)
