@@ -463,6 +463,7 @@ count-without-release = { $n ->
    *[other] { $n } endpoints of the group have no release for their system.
 }
 log-release-added = Release { $version } of the agent added
+log-release-signed-anew = Release { $version } of the agent signed anew
 log-rollout-begun = Roll-out of version { $version } begun
 log-rollout-widened = Roll-out { $rollout } widened to the whole group
 log-rollout-stopped = Roll-out { $rollout } stopped

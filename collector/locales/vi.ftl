@@ -431,6 +431,7 @@ stop-reason = Lý do dừng (bắt buộc)
 stop-rollout = Dừng đợt nâng cấp
 count-without-release = { $n } thiết bị trong nhóm chưa có bản phát hành dành cho hệ thống của mình.
 log-release-added = Thêm bản phát hành { $version } của tác tử
+log-release-signed-anew = Ký lại bản phát hành { $version } của tác tử
 log-rollout-begun = Bắt đầu đợt nâng cấp lên phiên bản { $version }
 log-rollout-widened = Mở rộng đợt nâng cấp { $rollout } cho toàn nhóm
 log-rollout-stopped = Dừng đợt nâng cấp { $rollout }

@@ -4,6 +4,8 @@
 //! Each act is a change of the record first. Whether a release may be believed at all is decided by the release
 //! key, which this collector does not have, and again on each endpoint.
 
+pub mod claims;
+pub mod intake;
 pub mod plan;
 pub mod rollout;
 pub mod watch;
@@ -19,6 +21,7 @@ use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::envelope::OpenError;
 use wardwatch_wire::release::{MAX_PROGRAM_BYTES, Release, SealedRelease, open_release};
 
+use self::intake::OtherVersion;
 use self::plan::Tally;
 use self::rollout::{Refused, Rollout, RolloutState};
 use crate::authority::Authority;
@@ -27,7 +30,7 @@ use crate::store::releases::{self, Held};
 use crate::store::{Store, rollouts, units};
 use crate::workflow::{Event, Workflow};
 
-/// Older roll-outs are not counted any more.
+/// Roll-outs that are shown; those that are stopped only as far as the live ones leave room.
 const SHOWN: usize = 20;
 
 /// Releases and roll-outs. Cheap to clone.
@@ -77,10 +80,17 @@ pub enum ReleaseError {
     TooLarge,
     #[error("{0}; sign it again with the target that it was built for")]
     Unfit(#[from] Unfit),
+    #[error(transparent)]
+    OtherVersion(#[from] OtherVersion),
     #[error("another program is held as {0} for {1}; a version is given once: build and sign a higher one")]
     Taken(Version, Target),
     #[error("there is no release {0}; `releases list` names those that there are")]
     NoSuchRelease(Version),
+    #[error(
+        "release {0} for {1} is signed by a release key that was replaced, so every endpoint would refuse it; sign \
+         its program with the new key and give it with `releases add`"
+    )]
+    SignedByReplacedKey(Version, Target),
     #[error("there is no unit {0}; `units list` names those that there are")]
     NoSuchUnit(UnitId),
     #[error("{0} percent is no share; give 1 to 100")]
@@ -96,56 +106,11 @@ pub enum ReleaseError {
 }
 
 impl Releases {
-    /// Takes in a program with its release.
+    /// Begins to roll a version out: first to the canaries of the group. It stops the live roll-outs of lower
+    /// versions to the very same group.
     ///
     /// # Errors
-    /// It is not signed by the release key, is another program or for another machine, or cannot be kept.
-    pub async fn add(
-        &self,
-        actor: &Actor,
-        sealed: Vec<u8>,
-        program: &[u8],
-        now: UnixMillis,
-    ) -> Result<Release, ReleaseError> {
-        let key = &self.authority.release().ok_or(ReleaseError::NoReleaseKey)?.key;
-        let release = open_release(&sealed, key).map_err(ReleaseError::Untrusted)?;
-        if program.len() as u64 > MAX_PROGRAM_BYTES {
-            return Err(ReleaseError::TooLarge);
-        }
-        if release.size != program.len() as u64
-            || release.digest != wardwatch_policies::digest::Digest::of(program)
-        {
-            return Err(ReleaseError::OtherProgram);
-        }
-        release.target.fits(&program[..program.len().min(Target::HEAD_BYTES)])?;
-        self.blobs.keep(program).await?;
-        let held = Held { release: release.clone(), sealed, added: now };
-        let mut tx = self.store.write().await?;
-        let of_version = releases::of_version(&mut tx, release.version).await?;
-        if of_version
-            .iter()
-            .any(|other| other.release.target == release.target && other.release.digest != release.digest)
-        {
-            return Err(ReleaseError::Taken(release.version, release.target));
-        }
-        if releases::add(&mut tx, &held).await? {
-            let change = Change::ReleaseAdded {
-                version: release.version,
-                target: release.target.clone(),
-                digest: release.digest,
-                size: release.size,
-            };
-            let events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
-            tx.commit().await?;
-            self.workflow.announce(events);
-        }
-        Ok(release)
-    }
-
-    /// Begins to roll a version out: first to the canaries of the group.
-    ///
-    /// # Errors
-    /// There is no such release or unit, the share is none, or the database fails.
+    /// There is no such release or unit, its signature counts no more, the share is none, or the database fails.
     pub async fn roll_out(&self, actor: &Actor, plan: Plan, now: UnixMillis) -> Result<u64, ReleaseError> {
         if !(1..=100).contains(&plan.canary_percent) {
             return Err(ReleaseError::Share(plan.canary_percent));
@@ -156,8 +121,12 @@ impl Releases {
             return Err(ReleaseError::NoSuchUnit(unit.clone()));
         }
         let mut tx = self.store.write().await?;
-        if releases::of_version(&mut tx, plan.version).await?.is_empty() {
+        let held = releases::of_version(&mut tx, plan.version).await?;
+        if held.is_empty() {
             return Err(ReleaseError::NoSuchRelease(plan.version));
+        }
+        for held in &held {
+            self.seal(held)?;
         }
         let Plan { version, unit, kind, canary_percent } = plan;
         let state = if canary_percent == 100 { RolloutState::Wide } else { RolloutState::Canary };
@@ -172,9 +141,17 @@ impl Releases {
             begun: now,
             changed: now,
         };
+        let older = rollouts::all(&mut tx).await?;
         let id = rollouts::begin(&mut tx, &rollout).await?;
-        let change = Change::RolloutBegun { rollout: id, version, unit, kind, canary_percent };
-        self.commit(tx, actor, change, id, now).await?;
+        let mut changes = vec![Change::RolloutBegun { rollout: id, version, unit, kind, canary_percent }];
+        let mut touched = vec![id];
+        for older in older.into_iter().filter(|older| rollout.replaces(older)) {
+            // The record is in the language of the offices.
+            let reason = format!("Được thay bằng đợt nâng cấp {id} lên phiên bản {version}");
+            touched.push(older.id);
+            changes.push(stop(&mut tx, older.id, &reason, now).await?);
+        }
+        self.commit(tx, actor, changes, &touched, now).await?;
         Ok(id)
     }
 
@@ -185,7 +162,7 @@ impl Releases {
     pub async fn widen(&self, actor: &Actor, id: u64, now: UnixMillis) -> Result<(), ReleaseError> {
         let mut tx = self.store.write().await?;
         advance(&mut tx, id, |rollout| rollout.widened(now)).await?;
-        self.commit(tx, actor, Change::RolloutWidened { rollout: id }, id, now).await
+        self.commit(tx, actor, vec![Change::RolloutWidened { rollout: id }], &[id], now).await
     }
 
     /// Ends a roll-out: nobody more is asked. What was upgraded stays so.
@@ -204,53 +181,87 @@ impl Releases {
             return Err(ReleaseError::ReasonMissing);
         }
         let mut tx = self.store.write().await?;
-        advance(&mut tx, id, |rollout| rollout.stopped(reason, now)).await?;
-        rollouts::withdraw(&mut tx, id, now).await?;
-        let change = Change::RolloutStopped { rollout: id, reason: reason.to_owned() };
-        self.commit(tx, actor, change, id, now).await
+        let change = stop(&mut tx, id, reason, now).await?;
+        self.commit(tx, actor, vec![change], &[id], now).await
     }
 
     async fn commit(
         &self,
         mut tx: sqlx::Transaction<'static, sqlx::Any>,
         actor: &Actor,
-        change: Change,
-        id: u64,
+        changes: Vec<Change>,
+        touched: &[u64],
         now: UnixMillis,
     ) -> Result<(), ReleaseError> {
-        let mut events = self.workflow.record(&mut tx, actor, vec![change], now).await?;
+        let mut events = self.workflow.record(&mut tx, actor, changes, now).await?;
         tx.commit().await?;
-        events.push(Event::Rollout(id));
+        events.extend(touched.iter().map(|id| Event::Rollout(*id)));
         self.workflow.announce(events);
         Ok(())
     }
 
-    /// The newest roll-outs with how they stand.
+    /// The live roll-outs and the newest of those that are stopped, newest first, with how they stand.
     ///
     /// # Errors
     /// The database fails, or holds what this program did not write.
     pub async fn progress(&self) -> Result<Vec<Progress>, sqlx::Error> {
-        let mut all = rollouts::all(self.store.reader()).await?;
-        all.truncate(SHOWN);
         let mut db = self.store.reader().acquire().await?;
-        let mut progress = Vec::with_capacity(all.len());
+        let all = rollouts::all(&mut db).await?;
+        let live = all.iter().filter(|rollout| rollout.is_live()).count();
+        let mut room = SHOWN.saturating_sub(live);
+        let mut progress = Vec::with_capacity(live + room);
         for rollout in all {
-            let held = releases::of_version(&mut db, rollout.version).await?;
-            let known: Vec<Release> = held.into_iter().map(|held| held.release).collect();
-            let members = rollouts::members(&mut db, &rollout).await?;
-            progress.push(Progress { tally: plan::tally(&rollout, &known, &members), rollout });
+            if !rollout.is_live() {
+                let Some(left) = room.checked_sub(1) else { continue };
+                room = left;
+            }
+            progress.push(stands(&mut db, rollout).await?);
         }
         Ok(progress)
     }
 
-    /// A held release with all that an agent needs to believe it.
-    fn seal(&self, held: &Held) -> Option<SealedRelease> {
-        Some(SealedRelease {
+    /// One roll-out, however old, with how it stands.
+    ///
+    /// # Errors
+    /// There is none, or the database fails.
+    pub async fn progress_of(&self, id: u64) -> Result<Progress, ReleaseError> {
+        let mut db = self.store.reader().acquire().await?;
+        let rollout = rollouts::find(&mut db, id).await?.ok_or(ReleaseError::NoSuchRollout(id))?;
+        Ok(stands(&mut db, rollout).await?)
+    }
+
+    /// A held release with all that an agent needs to believe it. Today's release key must have signed it: the
+    /// root key's word that goes along is for no other.
+    fn seal(&self, held: &Held) -> Result<SealedRelease, ReleaseError> {
+        let authority = self.authority.release().ok_or(ReleaseError::NoReleaseKey)?;
+        if open_release(&held.sealed, &authority.key).ok().as_ref() != Some(&held.release) {
+            let Release { version, target, .. } = held.release.clone();
+            return Err(ReleaseError::SignedByReplacedKey(version, target));
+        }
+        Ok(SealedRelease {
             root_key: self.authority.root_key(),
-            release_key: self.authority.release()?.word.clone(),
+            release_key: authority.word.clone(),
             release: held.sealed.clone(),
         })
     }
+}
+
+async fn stands(db: &mut AnyConnection, rollout: Rollout) -> Result<Progress, sqlx::Error> {
+    let held = releases::of_version(db, rollout.version).await?;
+    let known: Vec<Release> = held.into_iter().map(|held| held.release).collect();
+    let members = rollouts::members(db, &rollout).await?;
+    Ok(Progress { tally: plan::tally(&rollout, &known, &members), rollout })
+}
+
+async fn stop(
+    db: &mut AnyConnection,
+    id: u64,
+    reason: &str,
+    now: UnixMillis,
+) -> Result<Change, ReleaseError> {
+    advance(db, id, |rollout| rollout.stopped(reason, now)).await?;
+    rollouts::withdraw(db, id, now).await?;
+    Ok(Change::RolloutStopped { rollout: id, reason: reason.to_owned() })
 }
 
 async fn advance(

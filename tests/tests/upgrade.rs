@@ -305,9 +305,9 @@ async fn a_newer_release_takes_the_place_of_one_that_does_not_come() -> Result<(
     let mut agent = installed(&site, "pc").await?;
     redirect(&agent, "enrol_port", &link)?;
     begin(&site, &mut agent, &[("UPGRADE_KIB_PER_SECOND", "4096")]).await?;
-    // The same program with other bytes.
+    // The same program with other bytes; it never comes to be asked for its version.
     let mut bytes = std::fs::read(release::program(&site, "next-agent")?)?;
-    bytes.push(0);
+    bytes.extend(b"0.1.5");
     let first = site.folder().join("first-agent");
     std::fs::write(&first, bytes)?;
     offer_program(&site, &agent, &first, "0.1.5").await?;

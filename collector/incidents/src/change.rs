@@ -198,6 +198,11 @@ pub enum Change {
         /// Bytes.
         size: u64,
     },
+    /// A release that was held got another signature, such as of a new release key.
+    ReleaseSignedAnew {
+        version: Version,
+        target: Target,
+    },
     /// A version goes to a group of endpoints, to a share of them first.
     RolloutBegun {
         rollout: u64,

@@ -16,6 +16,7 @@ use wardwatch_wire::release::{MAX_PROGRAM_BYTES, Release};
 
 use super::{Api, ApiError};
 use crate::clock;
+use crate::releases::intake::Added;
 use crate::releases::{Plan, Progress, ReleaseError};
 use crate::store::releases;
 use crate::web::times::rfc3339;
@@ -75,8 +76,11 @@ pub(super) async fn add(
     let program = to_bytes(body, most)
         .await
         .map_err(|_| ApiError::of(StatusCode::PAYLOAD_TOO_LARGE, &ReleaseError::TooLarge))?;
-    let release = api.releases.add(&Actor::LocalAdmin, sealed, &program, clock::now()).await?;
-    Ok(Json(shown(&release)))
+    let Added { release, news } =
+        api.releases.add(&Actor::LocalAdmin, sealed, &program, clock::now()).await?;
+    let mut answer = shown(&release);
+    answer["new"] = json!(news.as_str());
+    Ok(Json(answer))
 }
 
 pub(super) async fn rollouts(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
@@ -132,9 +136,7 @@ pub(super) async fn stop(
 }
 
 async fn one(api: &Api, id: u64) -> Result<Json<Value>, ApiError> {
-    let all = api.releases.progress().await?;
-    let found = all.iter().find(|one| one.rollout.id == id);
-    found.map(|found| Json(progress(found))).ok_or_else(|| ReleaseError::NoSuchRollout(id).into())
+    Ok(Json(progress(&api.releases.progress_of(id).await?)))
 }
 
 impl From<ReleaseError> for ApiError {

@@ -6,6 +6,7 @@ use wardwatch_policies::release::Version;
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::release::Release;
 
+use super::claims::Claims;
 use super::rollout::{Member, Outcome, Rollout, RolloutState};
 
 /// A widened roll-out stops when so many have failed, and they are a tenth of those that tried.
@@ -41,10 +42,21 @@ pub struct Ask<'a> {
 }
 
 /// A member with what it would become.
-struct Fitting<'a> {
-    member: &'a Member,
+pub(super) struct Fitting<'a> {
+    pub(super) member: &'a Member,
     release: &'a Release,
     canary: bool,
+}
+
+impl Fitting<'_> {
+    /// Whether a roll-out in this state goes as far as to this member.
+    pub(super) const fn is_reached(&self, state: RolloutState) -> bool {
+        match state {
+            RolloutState::Canary => self.canary,
+            RolloutState::Wide => true,
+            RolloutState::Stopped => false,
+        }
+    }
 }
 
 /// A number for an endpoint and a release that nobody chooses; the lowest are the canaries.
@@ -53,7 +65,11 @@ fn rank(endpoint: &AgentId, release: &Release) -> u32 {
     u32::from_be_bytes(digest.as_bytes()[..4].try_into().unwrap_or_default())
 }
 
-fn fitting<'a>(rollout: &Rollout, releases: &'a [Release], members: &'a [Member]) -> Vec<Fitting<'a>> {
+pub(super) fn fitting<'a>(
+    rollout: &Rollout,
+    releases: &'a [Release],
+    members: &'a [Member],
+) -> Vec<Fitting<'a>> {
     let share = u64::from(rollout.canary_percent) * u64::from(u32::MAX) / 100;
     let mut fitting: Vec<_> = members
         .iter()
@@ -76,27 +92,25 @@ fn is_there(member: &Member, version: Version) -> bool {
     member.outcome == Some(Outcome::Healthy) || member.version >= Some(version)
 }
 
-/// The endpoints to be asked now. One that has not answered is asked again when what asked it `expires`.
+/// The endpoints to be asked now, but for those that other roll-outs claim. One that has not answered is asked
+/// again when what asked it `expires`, if it was heard from since: one that is gone costs nothing.
 #[must_use]
 pub fn due<'a>(
     rollout: &Rollout,
     releases: &'a [Release],
     members: &'a [Member],
+    claims: &Claims,
     expires: fn(UnixMillis) -> UnixMillis,
     now: UnixMillis,
 ) -> Vec<Ask<'a>> {
-    let reached = |one: &Fitting<'_>| match rollout.state {
-        RolloutState::Canary => one.canary,
-        RolloutState::Wide => true,
-        RolloutState::Stopped => false,
-    };
     fitting(rollout, releases, members)
         .into_iter()
-        .filter(reached)
+        .filter(|one| one.is_reached(rollout.state))
         .filter(|Fitting { member, .. }| {
             !member.outcome.is_some_and(Outcome::is_final)
                 && !is_there(member, rollout.version)
-                && member.asked.is_none_or(|asked| now >= expires(asked))
+                && !claims.hold(&member.endpoint, rollout.version)
+                && member.asked.is_none_or(|asked| now >= expires(asked) && member.seen > Some(asked))
         })
         .map(|one| Ask { endpoint: &one.member.endpoint, release: one.release, canary: one.canary })
         .collect()

@@ -65,6 +65,14 @@ impl Rollout {
         self.state != RolloutState::Stopped
     }
 
+    /// Whether it takes the place of another: of a lower version on its way to the very same group.
+    #[must_use]
+    pub fn replaces(&self, other: &Self) -> bool {
+        other.is_live()
+            && other.version < self.version
+            && (&other.unit, other.kind) == (&self.unit, self.kind)
+    }
+
     /// Goes on from the canaries to the whole group.
     ///
     /// # Errors
@@ -98,6 +106,8 @@ pub struct Member {
     /// As it said last.
     pub version: Option<Version>,
     pub target: Option<Target>,
+    /// When it was last heard from.
+    pub seen: Option<UnixMillis>,
     /// When the roll-out last asked it.
     pub asked: Option<UnixMillis>,
     /// Whether it was asked as a canary.

@@ -19,15 +19,15 @@ pub struct Held {
     pub added: UnixMillis,
 }
 
-/// Keeps a release unless one of its version and target is held; says whether none was.
+/// Keeps a release.
 ///
 /// # Errors
-/// The database fails.
-pub async fn add(db: &mut AnyConnection, held: &Held) -> Result<bool, sqlx::Error> {
+/// The database fails, or one of its version and target is held.
+pub async fn add(db: &mut AnyConnection, held: &Held) -> Result<(), sqlx::Error> {
     let Release { version, target, digest, size, made } = &held.release;
-    let done = sqlx::query(
+    sqlx::query(
         "insert into releases (digest, version, target, size, made, sealed, added) \
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict (version, target) do nothing",
+         values ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(digest.as_bytes().to_vec())
     .bind(version.to_string())
@@ -38,7 +38,22 @@ pub async fn add(db: &mut AnyConnection, held: &Held) -> Result<bool, sqlx::Erro
     .bind(held.added.0)
     .execute(db)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
+}
+
+/// Keeps another signature of a release that is held.
+///
+/// # Errors
+/// The database fails.
+pub async fn sign_anew(db: &mut AnyConnection, held: &Held) -> Result<(), sqlx::Error> {
+    sqlx::query("update releases set sealed = $3, made = $4 where version = $1 and target = $2")
+        .bind(held.release.version.to_string())
+        .bind(held.release.target.as_str())
+        .bind(held.sealed.clone())
+        .bind(held.release.made.0)
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// All releases, newest first.

@@ -69,7 +69,7 @@ const SELECT: &str =
 ///
 /// # Errors
 /// The database fails, or holds what this program did not write.
-pub async fn all(db: &AnyPool) -> Result<Vec<Rollout>, sqlx::Error> {
+pub async fn all(db: &mut AnyConnection) -> Result<Vec<Rollout>, sqlx::Error> {
     let sql = format!("{SELECT} order by id desc");
     sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(db).await?.iter().map(read).collect()
 }
@@ -88,7 +88,7 @@ pub async fn find(db: &mut AnyConnection, id: u64) -> Result<Option<Rollout>, sq
 /// As [`all`].
 pub async fn members(db: &mut AnyConnection, rollout: &Rollout) -> Result<Vec<Member>, sqlx::Error> {
     let rows = sqlx::query(
-        "select e.id, e.agent_version, e.target, u.asked, u.canary, u.outcome from endpoints e \
+        "select e.id, e.agent_version, e.target, u.asked, u.canary, u.outcome, e.last_seen from endpoints e \
          left join upgrades u on u.rollout = $1 and u.endpoint = e.id \
          where e.state = 'active' and ($2 = '' or e.unit = $2) and ($3 = '' or e.kind = $3) order by e.id",
     )
@@ -104,6 +104,7 @@ pub async fn members(db: &mut AnyConnection, rollout: &Rollout) -> Result<Vec<Me
                 // What an endpoint says of itself may be of no form that is known here.
                 version: row.try_get::<Option<String>, _>(1)?.and_then(|text| text.parse().ok()),
                 target: row.try_get::<Option<String>, _>(2)?.and_then(|text| text.parse().ok()),
+                seen: row.try_get::<Option<i64>, _>(6)?.map(UnixMillis),
                 asked: row.try_get::<Option<i64>, _>(3)?.map(UnixMillis),
                 canary: row.try_get::<Option<i64>, _>(4)?.is_some_and(|canary| canary != 0),
                 outcome: outcome(row.try_get(5)?)?,

@@ -114,6 +114,9 @@ fn change(language: Language, change: &Change) -> (String, String) {
         Change::ReleaseAdded { version, target, .. } => {
             (language.with("log-release-added", "version", version), target.to_string())
         }
+        Change::ReleaseSignedAnew { version, target } => {
+            (language.with("log-release-signed-anew", "version", version), target.to_string())
+        }
         Change::RolloutBegun { version, unit, kind, .. } => {
             let unit =
                 unit.as_ref().map_or_else(|| language.text("every-unit").into_owned(), ToString::to_string);

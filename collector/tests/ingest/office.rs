@@ -17,6 +17,7 @@ use wardwatch_collector::workflow::Workflow;
 use wardwatch_incidents::alert::Alert;
 use wardwatch_incidents::chain::Head;
 use wardwatch_incidents::incident::Incident;
+use wardwatch_policies::ids::EndpointKind;
 use wardwatch_tests::database::Database;
 
 use crate::reporter::Reporter;
@@ -67,6 +68,11 @@ impl Office {
         tx.commit().await.unwrap();
         self.fleet.registry.put(endpoint);
         identity
+    }
+
+    pub(crate) async fn kind(&self, agent: &str) -> EndpointKind {
+        let mut db = self.fleet.store.reader().acquire().await.unwrap();
+        endpoints::find(&mut db, &id(agent)).await.unwrap().expect("an endpoint").kind
     }
 
     /// All that the database holds of one endpoint's progress.

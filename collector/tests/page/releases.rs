@@ -1,6 +1,7 @@
 //! Releases and roll-outs for a person, and who may do something about them.
 
 use reqwest::StatusCode;
+use wardwatch_collector::authority::Authority;
 use wardwatch_collector::releases::{Plan, Releases};
 use wardwatch_collector::store::blobs::BlobDir;
 use wardwatch_collector::store::releases::{self, Held};
@@ -8,7 +9,7 @@ use wardwatch_collector::store::users::Role;
 use wardwatch_incidents::change::Actor;
 use wardwatch_policies::digest::Digest;
 use wardwatch_tests::database::Database;
-use wardwatch_wire::release::Release;
+use wardwatch_wire::release::{Release, seal_release};
 
 use crate::record;
 use crate::site::{Site, target};
@@ -31,7 +32,10 @@ async fn rolling_out(site: &Site) -> u64 {
         made: site.now(),
     };
     let mut tx = site.fleet.store.write().await.unwrap();
-    releases::add(&mut tx, &Held { release, sealed: vec![1], added: site.now() }).await.unwrap();
+    let key = site.fleet.authority.ca_file().with_file_name("release.key");
+    let key = Authority::read_release_key(&key).unwrap();
+    let sealed = seal_release(&key, &release).unwrap().into_bytes();
+    releases::add(&mut tx, &Held { release, sealed, added: site.now() }).await.unwrap();
     tx.commit().await.unwrap();
     let plan = Plan { version, unit: None, kind: None, canary_percent: 10 };
     desk.roll_out(&Actor::LocalAdmin, plan, site.now()).await.unwrap()

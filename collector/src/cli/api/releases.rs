@@ -18,6 +18,7 @@ use wardwatch_wire::release::{MAX_PROGRAM_BYTES, Release, seal_release};
 use super::super::Connection;
 use super::Client;
 use crate::authority::Authority;
+use crate::releases::intake;
 use crate::{clock, service};
 
 #[derive(Debug, clap::Subcommand)]
@@ -110,7 +111,11 @@ impl Releases {
                 )?;
                 let mut out = std::io::stdout().lock();
                 writeln!(out, "The new release key is {}.", keys.join("release.key").display())?;
-                writeln!(out, "Take it offline, and start the collector anew; sign every release with it.")?;
+                writeln!(out, "Take it offline, and start the collector anew; sign every release with it,")?;
+                writeln!(
+                    out,
+                    "also those that are to be rolled out still, and give them with `releases add`."
+                )?;
                 Ok(ExitCode::SUCCESS)
             }
             Self::Add { program, release, connection } => {
@@ -185,6 +190,8 @@ impl Sign {
         self.target.fits(&program[..program.len().min(Target::HEAD_BYTES)]).with_context(|| {
             format!("{} was not signed; give the target that it was built for", self.program.display())
         })?;
+        intake::says(&program, self.version)
+            .with_context(|| format!("{} was not signed", self.program.display()))?;
         let release = Release {
             version: self.version,
             target: self.target,

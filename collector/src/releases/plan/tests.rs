@@ -33,6 +33,7 @@ fn member(name: &str) -> Member {
         endpoint: name.parse().unwrap(),
         version: "0.1.0".parse().ok(),
         target: MUSL.parse().ok(),
+        seen: None,
         asked: None,
         canary: false,
         outcome: None,
@@ -45,7 +46,10 @@ fn group(count: usize) -> Vec<Member> {
 
 fn asked(rollout: &Rollout, members: &[Member]) -> Vec<String> {
     let expires = |asked: UnixMillis| asked.plus(LIFE_MS);
-    due(rollout, &[release(MUSL)], members, expires, NOW).iter().map(|ask| ask.endpoint.to_string()).collect()
+    due(rollout, &[release(MUSL)], members, &Claims::default(), expires, NOW)
+        .iter()
+        .map(|ask| ask.endpoint.to_string())
+        .collect()
 }
 
 #[test]
@@ -80,11 +84,15 @@ fn nobody_is_asked_who_is_there_has_answered_or_has_no_release() {
 }
 
 #[test]
-fn one_that_does_not_answer_is_asked_again_when_the_command_has_expired() {
+fn one_that_does_not_answer_is_asked_again_when_the_command_has_expired_and_it_was_heard_from() {
     for outcome in [None, Some(Outcome::Withdrawn)] {
-        let since = |ms: i64| [Member { asked: Some(NOW.plus(-ms)), outcome, ..member("pc") }];
+        let heard = |ms: i64, seen| [Member { asked: Some(NOW.plus(-ms)), seen, outcome, ..member("pc") }];
+        let since = |ms| heard(ms, Some(NOW));
         assert_eq!(asked(&rollout(10, RolloutState::Wide), &since(LIFE_MS - 1)), [""; 0]);
         assert_eq!(asked(&rollout(10, RolloutState::Wide), &since(LIFE_MS)), ["pc"]);
+        for silent in [None, Some(NOW.plus(-LIFE_MS))] {
+            assert_eq!(asked(&rollout(10, RolloutState::Wide), &heard(LIFE_MS, silent)), [""; 0]);
+        }
     }
 }
 
@@ -142,4 +150,44 @@ fn the_tally_names_each_endpoint_once() {
     assert_eq!((tally.members, tally.without), (5, 1));
     assert_eq!((tally.healthy, tally.returned, tally.refused), (1, 1, 1));
     assert_eq!((tally.not_allowed, tally.waiting), (1, 1));
+}
+
+/// Whom a roll-out of 0.2.0 to everybody asks, after another one was looked at.
+fn left_by(other: &Rollout, others: &[Member]) -> Vec<String> {
+    let mut claims = Claims::default();
+    let release = Release { version: other.version, ..release(MUSL) };
+    claims.note(other, &[release], others, &[]);
+    let expires = |asked: UnixMillis| asked.plus(LIFE_MS);
+    due(&rollout(100, RolloutState::Wide), &[self::release(MUSL)], &group(3), &claims, expires, NOW)
+        .iter()
+        .map(|ask| ask.endpoint.to_string())
+        .collect()
+}
+
+#[test]
+fn whom_a_live_roll_out_of_a_higher_version_reaches_is_not_asked_by_the_lower_one() {
+    let of =
+        |version: &str, state| Rollout { id: 2, version: version.parse().unwrap(), ..rollout(10, state) };
+    assert_eq!(left_by(&of("0.3.0", RolloutState::Wide), &group(2)), ["pc-2"]);
+    assert_eq!(left_by(&of("0.3.0", RolloutState::Canary), &group(3)).len(), 2, "its canary is left to it");
+    assert_eq!(left_by(&of("0.1.5", RolloutState::Wide), &group(3)).len(), 3);
+    assert_eq!(left_by(&of("0.3.0", RolloutState::Stopped), &group(3)).len(), 3);
+    let mut tried = group(3);
+    tried[0].outcome = Some(Outcome::Returned);
+    assert_eq!(
+        left_by(&of("0.3.0", RolloutState::Stopped), &tried),
+        ["pc-1", "pc-2"],
+        "it refuses what is lower"
+    );
+}
+
+#[test]
+fn two_roll_outs_of_one_version_do_not_ask_an_endpoint_at_the_same_time() {
+    let other = Rollout { id: 2, ..rollout(10, RolloutState::Wide) };
+    let mut members = group(3);
+    assert_eq!(left_by(&other, &members).len(), 3, "it has not asked");
+    members[0].asked = Some(NOW);
+    members[1] = Member { outcome: Some(Outcome::Refused), ..members[0].clone() };
+    members[1].endpoint = "pc-1".parse().unwrap();
+    assert_eq!(left_by(&other, &members), ["pc-1", "pc-2"], "who refused may be asked again by another");
 }
