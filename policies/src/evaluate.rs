@@ -9,6 +9,7 @@ mod judge;
 use std::collections::BTreeSet;
 
 use crate::evaluate::evidence::bounded;
+use crate::foreign::shorten_to_bytes;
 use crate::observation::Observations;
 use crate::policy::{Check, Condition, Policy};
 use crate::verdict::{CheckResult, Evidence, PolicyResults, Verdict};
@@ -86,7 +87,7 @@ fn join(reasons: &BTreeSet<String>) -> String {
         }
         text.push_str(reason);
     }
-    evidence::shorten(&text, evidence::MAX_REASON_BYTES)
+    shorten_to_bytes(&text, evidence::MAX_REASON_BYTES)
 }
 
 /// `wanted` is false below a negation: evidence then names the opposite as what was expected.

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod evaluate;
 pub mod file;
 pub mod finding;
+pub mod foreign;
 pub mod host;
 pub mod ids;
 pub mod keyfile;

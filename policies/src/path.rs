@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::foreign::turns_direction;
+
 /// A path on an endpoint, as the bytes its system gave (on Windows: WTF-8).
 ///
 /// One that begins with a drive, as in `C:\`, is a Windows path: its parts stand between backslashes and are
@@ -142,11 +144,6 @@ impl fmt::Display for EndpointPath {
         }
         Ok(())
     }
-}
-
-/// Shown as it is, it would let `fdp.sh` be read as `hs.pdf`.
-const fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Debug for EndpointPath {

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::shorten_to_chars;
+
 /// A version of the agent's program, as in `1.12.0`. Ordered by its numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -196,6 +198,22 @@ pub enum UpgradeOutcome {
     /// It came to nothing because it was not to be had any more: the roll-out was stopped, the order grew old, or a
     /// newer one took its place. Nothing failed.
     Withdrawn,
+}
+
+impl UpgradeOutcome {
+    /// No reason needs more; whoever holds an endpoint could otherwise write a book into the record each time.
+    pub const MAX_REASON_CHARS: usize = 300;
+
+    /// With a reason that is fit to be kept and shown.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let shorten = |reason: &str| shorten_to_chars(reason, Self::MAX_REASON_CHARS);
+        match self {
+            Self::Returned { reason } => Self::Returned { reason: shorten(&reason) },
+            Self::Refused { reason } => Self::Refused { reason: shorten(&reason) },
+            told @ (Self::Healthy | Self::NotAllowed | Self::Withdrawn) => told,
+        }
+    }
 }
 
 #[cfg(test)]

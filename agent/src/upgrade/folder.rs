@@ -215,7 +215,7 @@ mod tests {
         let slots = Slots { key_serial: 7, ..Slots::default() };
         folder.save(&slots).unwrap();
         let mut large = slots.clone();
-        large.tell(Told {
+        large.untold.push(Told {
             command: CommandId(1),
             version: None,
             outcome: UpgradeOutcome::Returned { reason: "x".repeat(300 * 1024) },

@@ -263,7 +263,8 @@ impl Slots {
         }
     }
 
-    pub fn tell(&mut self, told: Told) {
+    pub fn tell(&mut self, mut told: Told) {
+        told.outcome = told.outcome.bounded();
         if self.untold.len() >= UNTOLD {
             self.untold.remove(0);
         }

@@ -1,7 +1,6 @@
 //! Keeps evidence small: so many entries a check, so many bytes each.
 
-use std::borrow::Cow;
-
+use crate::foreign::shorten_to_bytes;
 use crate::verdict::Evidence;
 
 const MAX_ENTRIES: usize = 12;
@@ -21,26 +20,10 @@ pub(super) fn bounded(mut evidence: Vec<Evidence>) -> Vec<Evidence> {
     }
     for entry in &mut evidence {
         for field in [&mut entry.subject, &mut entry.expected, &mut entry.found] {
-            *field = shorten(field, MAX_FIELD_BYTES);
+            *field = shorten_to_bytes(field, MAX_FIELD_BYTES);
         }
     }
     evidence
-}
-
-/// The text as it is, or its beginning with `…`, cut at a character. Control characters, which could steer a
-/// terminal, stand escaped.
-pub(super) fn shorten(text: &str, max_bytes: usize) -> String {
-    let text = if text.contains(char::is_control) {
-        let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-        Cow::Owned(text.chars().map(escape).collect())
-    } else {
-        Cow::Borrowed(text)
-    };
-    if text.len() <= max_bytes {
-        return text.into_owned();
-    }
-    let cut = text.floor_char_boundary(max_bytes - '…'.len_utf8());
-    format!("{}…", &text[..cut])
 }
 
 /// Up to eight names, and how many more there are.

@@ -47,6 +47,17 @@ fn a_confirmed_program_runs_from_then_on() {
 }
 
 #[test]
+fn no_reason_is_longer_than_the_collector_keeps_it() {
+    let mut slots = on_trial("0.2.0");
+    slots.give_up("\u{1b}[2J".repeat(4096));
+    let UpgradeOutcome::Returned { reason } = &slots.untold.last().unwrap().outcome else {
+        panic!("{slots:?}")
+    };
+    assert_eq!(reason.chars().count(), UpgradeOutcome::MAX_REASON_CHARS);
+    assert!(!reason.contains(char::is_control));
+}
+
+#[test]
 fn used_up_attempts_lead_back_to_the_program_before_and_are_told_with_the_last_reason() {
     let mut slots = upgraded("0.2.0");
     let before = slots.current.clone().unwrap();
