@@ -9,6 +9,7 @@ mod contact;
 mod inventory;
 mod parking;
 mod part;
+mod upgrade;
 mod verify;
 mod waiting;
 

@@ -21,3 +21,5 @@ mod setup;
 mod streams;
 #[path = "ingest/upgrades.rs"]
 mod upgrades;
+#[path = "ingest/words.rs"]
+mod words;

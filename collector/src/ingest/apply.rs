@@ -6,16 +6,19 @@ use std::collections::BTreeMap;
 use sqlx::AnyConnection;
 use wardwatch_policies::file::Sighting;
 use wardwatch_policies::finding::{Finding, StreamReason};
+use wardwatch_policies::foreign::shorten_to_chars;
 use wardwatch_policies::ids::{AgentId, CheckId};
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_policies::verdict::{CheckResult, PolicyResults};
-use wardwatch_wire::downlink::CommandId;
 use wardwatch_wire::report::{Body, Report, StopReason};
 
 use super::inventory::Inventory;
+use super::upgrade::{self, Word};
 use crate::store::reports::{Link, Standing};
-use crate::store::rollouts::Counted;
-use crate::store::{files, hosts, releases, rollouts, verdicts};
+use crate::store::{files, hosts, releases, verdicts};
+
+/// Why an agent was blind needs no more.
+const MAX_REASON_CHARS: usize = 300;
 
 /// What a report brought about.
 pub(super) struct Applied {
@@ -65,7 +68,8 @@ pub(super) async fn apply(
             Vec::new()
         }
         Body::Blind { root, from, to, reason } => {
-            vec![Finding::Blind { root: root.clone(), from: *from, to: *to, reason: reason.clone() }]
+            let reason = shorten_to_chars(reason, MAX_REASON_CHARS);
+            vec![Finding::Blind { root: root.clone(), from: *from, to: *to, reason }]
         }
         Body::Verdicts(results) => changed_verdicts(db, endpoint, results, now).await?,
         // Stopped alone, without its machine, an agent is not off: its silence is to be noticed.
@@ -74,31 +78,17 @@ pub(super) async fn apply(
             standing.link = Link::Off;
             Vec::new()
         }
-        Body::Upgrade { command, version, outcome } => {
-            let asked = match rollouts::keep_outcome(db, endpoint, *command, outcome, now).await? {
-                Counted::Yes(asked) => {
+        Body::Upgrade { command, outcome, .. } => {
+            match upgrade::take(db, endpoint, *command, outcome, now).await? {
+                Word::Counted(found) => {
                     counted = true;
-                    Some(asked)
+                    found.into_iter().collect()
                 }
-                Counted::Said(asked) => {
-                    not_counted(endpoint, *command, "said-before");
-                    Some(asked)
-                }
-                Counted::Unasked => {
-                    not_counted(endpoint, *command, "unasked");
-                    None
-                }
-            };
-            vec![Finding::Upgrade { version: version.or(asked), outcome: outcome.clone() }]
+                Word::NotCounted => Vec::new(),
+            }
         }
     };
     Ok(Applied { findings, counted })
-}
-
-/// Whoever holds an endpoint's keys can say anything of upgrades; it must not stop those of others.
-fn not_counted(endpoint: &AgentId, command: CommandId, reason: &'static str) {
-    tracing::warn!(%endpoint, command = command.0, reason, "what came of an upgrade is not counted");
-    metrics::counter!("wardwatch_upgrade_outcomes_not_counted_total", "reason" => reason).increment(1);
 }
 
 /// Leaves out the agent's own program where it became a release that this collector holds: an upgrade is no

@@ -195,6 +195,26 @@ pub async fn keep_outcome(
     asked.map_or(Ok(Counted::Unasked), |row| Ok(Counted::Said(parse_version(&row.try_get::<String, _>(0)?)?)))
 }
 
+/// Whether a later command than this one to become another version came to nothing on the endpoint.
+///
+/// # Errors
+/// The database fails.
+pub async fn failed_since(
+    db: &mut AnyConnection,
+    endpoint: &AgentId,
+    command: CommandId,
+) -> Result<bool, sqlx::Error> {
+    let failed: i64 = sqlx::query_scalar(
+        "select count(*) from upgrades where endpoint = $1 and command > $2 \
+         and outcome in ('returned', 'refused')",
+    )
+    .bind(endpoint.as_str())
+    .bind(command.0.cast_signed())
+    .fetch_one(db)
+    .await?;
+    Ok(failed > 0)
+}
+
 /// How an endpoint stands to a program that it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
