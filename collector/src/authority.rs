@@ -47,6 +47,8 @@ pub enum AuthorityError {
     File { path: PathBuf, action: &'static str, source: std::io::Error },
     #[error("{} already holds keys; they are never overwritten: choose another data directory", .0.display())]
     Exists(PathBuf),
+    #[error("{} is there already, so nothing was changed; name a file that is not there yet", .0.display())]
+    Taken(PathBuf),
     #[error("{} is damaged; put it back from a backup", .0.display())]
     Damaged(PathBuf),
     #[error(
@@ -118,32 +120,34 @@ impl Authority {
         files::write(&dir.join(ROOT_PUBLIC), &root.verifying_key().to_bytes())?;
         files::write_signing_key(&dir.join(COLLECTOR_KEY), &collector)?;
         files::write(&dir.join(COLLECTOR_WORD), word.as_bytes())?;
-        write_release_key(dir, &root, 1)?;
+        write_release_key(dir, &root, 1, None)?;
         files::write(&dir.join(CA), ca.pem().as_bytes())?;
         Self::open(dir)
     }
 
-    /// Makes a new release key in `dir`, in the place of one that was lost or became known, with the word of the
-    /// root key in `root_key`. Agents believe no older one once they have seen a release of this one.
+    /// Makes a new release key in the place of one that was lost or became known, with the word of the root key in
+    /// `root_key`; the private key goes to `out`, or else into `dir`. Agents believe no older one once they have
+    /// seen a release of this one: its serial is higher than any made before `now`, whatever word lies in `dir`,
+    /// since whoever holds this machine can put an older one there or none.
     ///
     /// # Errors
-    /// The file does not hold the root key of this authority, or the directory cannot be written.
-    pub fn replace_release_key(dir: &Path, root_key: &Path) -> Result<(), AuthorityError> {
+    /// The file does not hold the root key of this authority, `out` is there already, or a file cannot be written.
+    pub fn replace_release_key(
+        dir: &Path,
+        root_key: &Path,
+        out: Option<&Path>,
+        now: UnixMillis,
+    ) -> Result<(), AuthorityError> {
         let root = files::read_signing_key(root_key)?;
         let known: [u8; 32] = files::read_array(&dir.join(ROOT_PUBLIC))?;
         if root.verifying_key().to_bytes() != known {
             return Err(AuthorityError::OtherRoot(root_key.to_owned()));
         }
-        let word = dir.join(RELEASE_WORD);
-        let serial = if word.exists() {
-            release::open_release_key(&files::read(&word)?, &root.verifying_key())
-                .map_err(|_| AuthorityError::Damaged(word))?
-                .1
-                .serial
-        } else {
-            0
-        };
-        write_release_key(dir, &root, serial + 1)
+        let word = files::read(&dir.join(RELEASE_WORD)).ok();
+        let old = word.and_then(|word| release::open_release_key(&word, &root.verifying_key()).ok());
+        let old = old.map_or(0, |(_, word)| word.serial);
+        let seconds = u64::try_from(now.0 / 1000).unwrap_or(0);
+        write_release_key(dir, &root, old.saturating_add(1).max(seconds), out)
     }
 
     /// Reads a private release key, as `init` wrote it.
@@ -313,12 +317,25 @@ impl ServerCertificate {
     }
 }
 
-fn write_release_key(dir: &Path, root: &SigningKey, serial: u64) -> Result<(), AuthorityError> {
+fn write_release_key(
+    dir: &Path,
+    root: &SigningKey,
+    serial: u64,
+    out: Option<&Path>,
+) -> Result<(), AuthorityError> {
     let key = generate_signing_key()?;
     let word = ReleaseKey { serial, key: key.verifying_key().to_bytes() };
     let word = release::seal_release_key(root, &word)?;
-    files::write_signing_key(&dir.join(RELEASE_KEY), &key)?;
-    files::write(&dir.join(RELEASE_WORD), word.as_bytes())
+    match out {
+        Some(file) => files::write_new_signing_key(file, &key)?,
+        None => files::write_signing_key(&dir.join(RELEASE_KEY), &key)?,
+    }
+    files::write(&dir.join(RELEASE_WORD), word.as_bytes()).inspect_err(|_| {
+        // Without its word it is of no use, and would stand in the way of the next attempt.
+        if let Some(file) = out {
+            let _ = std::fs::remove_file(file);
+        }
+    })
 }
 
 fn read_release_word(file: &Path, root: &[u8; 32]) -> Result<Option<ReleaseAuthority>, AuthorityError> {

@@ -86,11 +86,16 @@ impl Service {
     pub async fn start(config: &Config) -> Result<Self> {
         let lock = lock(&config.data_dir)?;
         let now = clock::now();
-        let authority = Arc::new(Authority::open(&authority_dir(&config.data_dir)).with_context(|| {
-            format!(
-                "{} has no keys that can be used; run `wardwatch-collector init` first",
-                config.data_dir.display()
-            )
+        let keys = authority_dir(&config.data_dir);
+        let authority = Arc::new(Authority::open(&keys).with_context(|| {
+            if keys.exists() {
+                format!(
+                    "the keys in {} cannot be used; all of them must belong to the user that runs the collector",
+                    keys.display()
+                )
+            } else {
+                format!("{} has no keys; run `wardwatch-collector init` first", config.data_dir.display())
+            }
         })?);
         for key in authority.keys_online() {
             tracing::warn!(

@@ -1,5 +1,8 @@
 //! Keys and certificates on a real disk.
 
+#[path = "authority/release_key.rs"]
+mod release_key;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,12 +1,16 @@
 //! Key files: written whole or not at all, for this user alone, and refused when others may read them.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 use rcgen::KeyPair;
+use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Stat, Uid};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
@@ -31,21 +35,62 @@ pub(super) fn create_directory(path: &Path) -> Result<(), AuthorityError> {
         .map_err(failed(path, "closed to others"))
 }
 
-/// Replaces the file in one step, so that a crash leaves the old one or the new one.
+/// Replaces the file in one step, so that a crash leaves the old one or the new one. Written by root, it belongs to
+/// whom the folder belongs to, since that is who must read it.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), AuthorityError> {
-    let new = path.with_extension("new");
     let attempt = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let (folder, name) = place(path)?;
+        let draft = Path::new(name).with_extension("new");
+        // Left by an attempt that was cut short, or laid there by somebody else: it is never opened.
+        match fs::unlinkat(&folder, &draft, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut file = create(&folder, &draft)?;
+        if geteuid().is_root() {
+            let Stat { st_uid, st_gid, .. } = fs::fstat(&folder)?;
+            fs::fchown(&file, Some(Uid::from_raw(st_uid)), Some(Gid::from_raw(st_gid)))?;
+        }
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&new, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        fs::renameat(&folder, &draft, &folder, name)?;
+        folder.sync_all()
     };
     attempt().map_err(failed(path, "written"))
 }
 
 pub(super) fn write_signing_key(path: &Path, key: &SigningKey) -> Result<(), AuthorityError> {
     write(path, Zeroizing::new(key.to_bytes()).as_ref())
+}
+
+/// Writes a file that must not be there yet, for whoever runs this.
+pub(super) fn write_new_signing_key(path: &Path, key: &SigningKey) -> Result<(), AuthorityError> {
+    let (folder, name) = place(path).map_err(failed(path, "written"))?;
+    let mut file = create(&folder, Path::new(name)).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => AuthorityError::Taken(path.to_owned()),
+        _ => failed(path, "written")(error),
+    })?;
+    let bytes = Zeroizing::new(key.to_bytes());
+    let written =
+        file.write_all(bytes.as_ref()).and_then(|()| file.sync_all()).and_then(|()| folder.sync_all());
+    written.map_err(|error| {
+        // A part of a key is of no use, and would stand in the way of the next attempt.
+        let _ = fs::unlinkat(&folder, name, AtFlags::empty());
+        failed(path, "written")(error)
+    })
+}
+
+/// The folder of a file, opened: whatever becomes of its name meanwhile, it stays the same one.
+fn place(path: &Path) -> io::Result<(File, &OsStr)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((File::open(folder)?, name))
+}
+
+/// A new file for this user alone; never one that is there, and never what a link of that name leads to.
+fn create(folder: &File, name: &Path) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, AuthorityError> {

@@ -33,6 +33,9 @@ pub(in crate::cli) enum Releases {
         /// The collector's data folder
         #[arg(long, env = "WARDWATCH_DATA_DIR", value_name = "DIR", default_value = "wardwatch-data")]
         data_dir: PathBuf,
+        /// Where the private key goes, such as the medium on which it is kept; left out, into the data folder
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Give the collector a signed program
     Add {
@@ -104,13 +107,14 @@ impl Releases {
     pub(in crate::cli) async fn run(self) -> Result<ExitCode> {
         match self {
             Self::Sign(sign) => sign.run(),
-            Self::NewKey { root_key, data_dir } => {
+            Self::NewKey { root_key, data_dir, out: file } => {
                 let keys = service::authority_dir(&data_dir);
-                Authority::replace_release_key(&keys, &root_key).context(
+                Authority::replace_release_key(&keys, &root_key, file.as_deref(), clock::now()).context(
                     "no release key was made; --root-key names the root.key of this collector's `init`",
                 )?;
+                let file = file.unwrap_or_else(|| keys.join("release.key"));
                 let mut out = std::io::stdout().lock();
-                writeln!(out, "The new release key is {}.", keys.join("release.key").display())?;
+                writeln!(out, "The new release key is {}.", file.display())?;
                 writeln!(out, "Take it offline, and start the collector anew; sign every release with it,")?;
                 writeln!(
                     out,
