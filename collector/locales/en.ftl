@@ -56,6 +56,8 @@ fault-bad-request = The request lacks something or has the wrong form, so nothin
 fault-bad-request-remedy = Go back, check what you entered, and send it again.
 fault-too-large = What was sent is too large, so nothing was kept.
 fault-too-large-remedy = An evidence file has at most 20 MiB. Compress or split it.
+fault-too-slow = What was sent came too slowly, so nothing was kept.
+fault-too-slow-remedy = Try again over a better connection, with a smaller file if there was one.
 fault-broken = The system failed while handling this request.
 fault-broken-remedy = Try again. If it fails again, ask an administrator to look at the collector's log.
 

@@ -57,6 +57,8 @@ fault-bad-request = Yêu cầu thiếu thông tin hoặc không đúng dạng, n
 fault-bad-request-remedy = Hãy quay lại, kiểm tra các ô đã nhập rồi gửi lại.
 fault-too-large = Nội dung gửi lên quá lớn, nên không có gì được lưu.
 fault-too-large-remedy = Mỗi tệp chứng cứ tối đa 20 MiB. Hãy nén hoặc chia nhỏ tệp.
+fault-too-slow = Nội dung gửi lên đến quá chậm, nên không có gì được lưu.
+fault-too-slow-remedy = Hãy thử lại với đường truyền tốt hơn; nếu có tệp, hãy nén hoặc chia nhỏ tệp.
 fault-broken = Hệ thống gặp lỗi khi xử lý yêu cầu này.
 fault-broken-remedy = Hãy thử lại. Nếu vẫn lỗi, báo quản trị viên xem nhật ký của bộ thu thập (collector).
 

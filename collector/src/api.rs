@@ -16,7 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -24,6 +24,7 @@ use sqlx::AnyPool;
 
 use self::error::ApiError;
 use crate::admin::AdminToken;
+use crate::bodies::{self, Pace};
 use crate::fleet::Fleet;
 use crate::releases::Releases;
 use crate::store::evidence::EvidenceDir;
@@ -75,6 +76,7 @@ pub fn router(api: Api) -> Router {
         .route("/users/{name}/reset", post(users::reset))
         .route("/metrics", get(metrics))
         .fallback(error::no_such_call)
+        .layer(from_fn(refuse_slow_bodies))
         .layer(from_fn_with_state(api.clone(), authorised))
         .with_state(api);
     Router::new().nest("/api/v1", v1)
@@ -92,6 +94,10 @@ async fn authorised(State(api): State<Api>, request: Request, next: Next) -> Res
     tracing::warn!(path = request.uri().path(), "refused a call of the API without the admin credential");
     metrics::counter!("wardwatch_refused_total", "door" => "api", "reason" => "credential").increment(1);
     Err(ApiError::unauthorised())
+}
+
+async fn refuse_slow_bodies(request: Request, next: Next) -> Response {
+    bodies::hurry(Pace::default(), "api", request, next, ApiError::too_slow).await
 }
 
 async fn metrics(State(api): State<Api>) -> String {

@@ -6,6 +6,7 @@ pub mod addresses;
 pub mod admin;
 pub mod api;
 pub mod authority;
+pub mod bodies;
 pub mod broker;
 pub mod cli;
 pub mod clock;

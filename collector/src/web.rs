@@ -135,6 +135,7 @@ pub fn router(web: Web) -> Router {
         .route("/live", get(live::stream))
         .fallback(error::no_such_page)
         .layer(from_fn(form::refuse_foreign_sites))
+        .layer(from_fn(form::refuse_slow_bodies))
         .layer(from_fn(error::in_visitors_language));
     Router::new()
         .merge(pages)

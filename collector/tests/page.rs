@@ -14,3 +14,5 @@ mod releases;
 mod signing_in;
 #[path = "page/site.rs"]
 mod site;
+#[path = "page/slow.rs"]
+mod slow;

@@ -50,6 +50,14 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, problem, remedy)
     }
 
+    pub(super) fn too_slow() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "what was sent came too slowly, so nothing was kept",
+            "try again over a better connection",
+        )
+    }
+
     pub(super) fn not_found(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, problem, remedy)
     }

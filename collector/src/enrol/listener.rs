@@ -29,7 +29,7 @@ use super::office::Office;
 use super::programs::{self, Programs};
 use super::rate::{Buckets, Rate};
 use crate::authority::{AuthorityError, ServerCertificate};
-use crate::connections::Bounded;
+use crate::connections::{Bounded, End};
 use crate::places::Bounds;
 
 /// How the listener listens.
@@ -112,7 +112,7 @@ impl Listener {
             .acceptor(Bounded::new(
                 Acceptor(RustlsAcceptor::new(tls.clone()).handshake_timeout(config.patience)),
                 config.connections,
-                Some(config.life),
+                End::Life(config.life),
                 "enrolment",
             ))
             .handle(handle.clone())

@@ -32,6 +32,7 @@ pub(super) enum Fault {
     /// The request does not make sense, as said by the text.
     BadRequest(Key),
     TooLarge,
+    TooSlow,
     /// A rule of the procedure forbids it.
     Refused(Refused),
     /// What it should be done to is not there, or not in the state for it.
@@ -60,6 +61,7 @@ impl Fault {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(_) | Self::NothingToDo => StatusCode::CONFLICT,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -75,6 +77,7 @@ impl Fault {
             Self::ForeignForm => (Key("fault-foreign-form"), Key("fault-foreign-form-remedy")),
             Self::BadRequest(problem) => (*problem, Key("fault-bad-request-remedy")),
             Self::TooLarge => (Key("fault-too-large"), Key("fault-too-large-remedy")),
+            Self::TooSlow => (Key("fault-too-slow"), Key("fault-too-slow-remedy")),
             Self::Broken => (Key("fault-broken"), Key("fault-broken-remedy")),
             Self::NothingToDo => (Key("fault-nothing-to-do"), Key("fault-nothing-to-do-remedy")),
             Self::Refused(refused) => return refusal::sentences(language, refused),

@@ -13,6 +13,7 @@ use super::Web;
 use super::error::Fault;
 use super::language::Key;
 use super::session::{Newcomer, SignedIn};
+use crate::bodies::{self, Pace};
 
 /// The fields of a form, in the order they came. A field that is missing reads as empty.
 pub(super) struct Fields(Vec<(String, String)>);
@@ -125,6 +126,11 @@ impl FromRequest<Web> for OpenForm {
     async fn from_request(request: Request, _: &Web) -> Result<Self, Fault> {
         fields(request).await.map(Self)
     }
+}
+
+/// Refuses a form that begins and does not end.
+pub(super) async fn refuse_slow_bodies(request: Request, next: Next) -> Response {
+    bodies::hurry(Pace::default(), "page", request, next, || Fault::TooSlow).await
 }
 
 /// Refuses what a browser says was sent from another site, before anything looks at it. This also covers

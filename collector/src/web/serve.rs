@@ -12,15 +12,17 @@ use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 
 use crate::authority::{AuthorityError, ServerCertificate};
-use crate::connections::Bounded;
+use crate::connections::{Bounded, End};
 use crate::places::Bounds;
 
 /// The label of the metric.
 const DOOR: &str = "page";
 /// Connections at once; a browser opens up to six, and keeps one for live changes.
 const CONNECTIONS: Bounds = Bounds { all: 1024, each: 256 };
-/// A client has this long for the TLS handshake, and again to send the head of a request.
+/// A client has this long for the TLS handshake, and again to send the head of a request; its body has a pace.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// So long nothing of an answer may be taken; a page that waits for news is told something every 20 seconds.
+const STALL: End = End::Stall(Duration::from_secs(60));
 /// Requests that run when the server is told to stop have this long to end.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -49,13 +51,13 @@ pub async fn serve(
     match tls {
         None => {
             let server = axum_server::from_tcp(listener)?;
-            let server = server.acceptor(Bounded::new(DefaultAcceptor::new(), bounds, None, DOOR));
+            let server = server.acceptor(Bounded::new(DefaultAcceptor::new(), bounds, STALL, DOOR));
             patient(server.handle(handle)).serve(service).await
         }
         Some(config) => {
             let server = axum_server::from_tcp(listener)?;
             let tls = RustlsAcceptor::new(config).handshake_timeout(HEAD_TIMEOUT);
-            let server = server.acceptor(Bounded::new(tls, bounds, None, DOOR));
+            let server = server.acceptor(Bounded::new(tls, bounds, STALL, DOOR));
             patient(server.handle(handle)).serve(service).await
         }
     }
