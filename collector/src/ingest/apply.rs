@@ -84,7 +84,7 @@ pub(super) async fn apply(
                     counted = true;
                     found.into_iter().collect()
                 }
-                Word::NotCounted => Vec::new(),
+                Word::NotCounted(found) => found.into_iter().collect(),
             }
         }
     };

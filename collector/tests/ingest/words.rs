@@ -34,14 +34,16 @@ fn returned(reason: &str) -> UpgradeOutcome {
 }
 
 #[tokio::test]
-async fn what_nobody_asked_is_not_found() {
+async fn of_what_nobody_asked_only_a_failure_is_found_and_it_closes_nothing() {
     for database in Database::each().await {
         let office = Office::open(&database).await;
         let mut owned = endpoint(&office, "owned").await;
-        owned.tell(said(7, returned("so says its owner"))).await;
-        owned.tell(said(7, UpgradeOutcome::Refused { reason: "so says its owner".into() })).await;
+        owned.tell(said(7, UpgradeOutcome::Healthy)).await;
+        owned.tell(said(7, UpgradeOutcome::NotAllowed)).await;
         assert_eq!(office.alert_lines().await, [""; 0]);
-        assert_eq!(office.count("log where change_body like '%alert%'").await, 0);
+        owned.tell(said(8, UpgradeOutcome::Refused { reason: "it is not signed".into() })).await;
+        owned.tell(said(8, UpgradeOutcome::Healthy)).await;
+        assert_eq!(office.alert_lines().await, ["upgrade-refused open 1"], "somebody sent it a program");
         office.close().await;
     }
 }

@@ -109,9 +109,8 @@ impl Releases {
             Self::Sign(sign) => sign.run(),
             Self::NewKey { root_key, data_dir, out: file } => {
                 let keys = service::authority_dir(&data_dir);
-                Authority::replace_release_key(&keys, &root_key, file.as_deref(), clock::now()).context(
-                    "no release key was made; --root-key names the root.key of this collector's `init`",
-                )?;
+                Authority::replace_release_key(&keys, &root_key, file.as_deref(), clock::now())
+                    .context("no release key was made")?;
                 let file = file.unwrap_or_else(|| keys.join("release.key"));
                 let mut out = std::io::stdout().lock();
                 writeln!(out, "The new release key is {}.", file.display())?;
