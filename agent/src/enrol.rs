@@ -173,7 +173,14 @@ fn accept(
     // Before the identity: an identity without an outbox means that reports were lost.
     let stream = StreamId(random::bytes()?);
     Outbox::create(&state.outbox(), stream, StreamReason::FirstStart)
-        .context("the outbox cannot be made; check the free space of the state folder")?;
-    state.save_identity(&identity)?;
+        .context("the outbox cannot be made")
+        .and_then(|()| Ok(state.save_identity(&identity)?))
+        .with_context(|| {
+            format!(
+                "the collector has enrolled this machine, which cannot be written down; free some space and call again \
+                 with the same string. Do not remove {}: it holds the keys of this attempt",
+                state.path().display()
+            )
+        })?;
     Ok(Enrolled { identity, pending: reply.pending })
 }

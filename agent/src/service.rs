@@ -154,7 +154,7 @@ struct Plan {
 fn refuse_without_rights() -> Result<()> {
     if !platform::is_superuser() {
         bail!(
-            "only {} may register a service, so nothing was changed; {}; without these rights \
+            "only {} may register or remove a service, so nothing was changed; {}; without these rights \
              `wardwatch-agent run` works until the session ends, and `status` says what it cannot see",
             platform::SUPERUSER,
             platform::BECOME_SUPERUSER

@@ -65,6 +65,9 @@ impl Finding {
             Self::Fork { .. } => "fork".into(),
             Self::IdentityCloned => "cloned".into(),
             Self::Silent { .. } | Self::Heard => "silence".into(),
+            // A refusal may mean that somebody speaks in the collector's name: a version that is well, or one that
+            // is not, says nothing of that.
+            Self::Upgrade { outcome: UpgradeOutcome::Refused { .. }, .. } => "upgrade-refused".into(),
             // Without the version: a later one that is well ends the matter.
             Self::Upgrade { .. } => "upgrade".into(),
         }

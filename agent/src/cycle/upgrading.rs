@@ -240,10 +240,10 @@ impl Upgrading {
             return self.refuse(command, Some(release.version), error.to_string());
         }
         if self.slots.trial.is_some() {
-            tracing::info!(version = %release.version, "a new program is fetched after the trial");
+            tracing::info!(version = %release.version, "a new program waits until the trial has ended");
             return;
         }
-        tracing::info!(version = %release.version, bytes = release.size, "a new program is fetched");
+        tracing::info!(version = %release.version, bytes = release.size, "fetching a new program");
         self.fetching.start(source, release, self.folder.clone(), self.slots.free());
     }
 
@@ -289,7 +289,10 @@ impl Upgrading {
                 UpgradeOutcome::Refused { reason: error.to_string() }
             })
         });
-        let Err(outcome) = outcome else { return true };
+        let Err(outcome) = outcome else {
+            tracing::info!(version = %release.version, "a new program has come and is tried");
+            return true;
+        };
         tracing::warn!(command = command.0, version = %release.version, "no upgrade: {outcome:?}");
         self.slots.end(command, Some(release.version), outcome);
         self.save();

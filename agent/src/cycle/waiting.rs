@@ -45,7 +45,11 @@ pub(super) async fn until_enrolled(
     let mut looks = interval(LOOK_EVERY);
     let mut attempts = Attempts::default();
     let source = Source::Placed(file.to_owned());
-    let waits = format!("not enrolled: waiting for {} or for `wardwatch-agent enrol`", file.display());
+    let waits = format!(
+        "not enrolled: waiting for {} or for `wardwatch-agent enrol --state-dir {}`",
+        file.display(),
+        state.path().display()
+    );
     if !matches!(problem, StateError::NotEnrolled(_)) {
         tracing::warn!("{problem}");
     }

@@ -9,7 +9,7 @@ use wardwatch_wire::release::Release;
 use super::claims::Claims;
 use super::rollout::{Member, Outcome, Rollout, RolloutState};
 
-/// A widened roll-out stops when so many have failed, and they are a tenth of those that tried.
+/// A widened roll-out stops when so many have failed, of a smaller group all, and they are a tenth of those that tried.
 const FAILURES: usize = 3;
 /// One in so many that fails stops a roll-out: a faulty program fails on more, and a single endpoint in foreign
 /// hands that says so of a good one is not to keep a city from upgrading.
@@ -144,7 +144,7 @@ pub fn must_stop(rollout: &Rollout, members: &[Member]) -> bool {
         RolloutState::Canary => (1, count(|member| member.canary)),
         RolloutState::Wide => {
             let tried = |member: &Member| matches!(member.outcome, Some(o) if o.is_failure() || o == Outcome::Healthy);
-            (FAILURES, count(tried))
+            (FAILURES.min(members.len()).max(1), count(tried))
         }
         RolloutState::Stopped => return false,
     };

@@ -216,7 +216,11 @@ async fn only_the_first_word_of_an_endpoint_that_was_asked_counts() {
             let series = format!("wardwatch_upgrade_outcomes_not_counted_total{{reason=\"{reason}\"}} ");
             assert!(value(&series) > 0, "{reason}");
         }
-        assert_eq!(office.alert_lines().await, ["upgrade-returned open 1"], "only of the one that nobody asked");
+        assert_eq!(
+            office.alert_lines().await,
+            ["upgrade-returned open 1"],
+            "only of the one that nobody asked"
+        );
         office.close().await;
         drop(desk.dir);
     }

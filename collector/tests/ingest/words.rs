@@ -56,16 +56,16 @@ async fn only_a_later_order_closes_what_an_endpoint_has_raised() {
         for command in [2, 3, 4] {
             ask(&office, "owned", command).await;
         }
-        owned.tell(said(3, UpgradeOutcome::Refused { reason: "so says its owner".into() })).await;
+        owned.tell(said(3, returned("so says its owner"))).await;
         owned.tell(said(3, UpgradeOutcome::Healthy)).await;
-        assert_eq!(office.alert_lines().await, ["upgrade-refused open 1"], "its first word stays");
+        assert_eq!(office.alert_lines().await, ["upgrade-returned open 1"], "its first word stays");
         owned.tell(said(99, UpgradeOutcome::Healthy)).await;
-        assert_eq!(office.alert_lines().await, ["upgrade-refused open 1"], "nobody asked for this");
+        assert_eq!(office.alert_lines().await, ["upgrade-returned open 1"], "nobody asked for this");
         owned.tell(said(2, UpgradeOutcome::Healthy)).await;
-        assert_eq!(office.alert_lines().await, ["upgrade-refused open 1"], "asked for earlier");
+        assert_eq!(office.alert_lines().await, ["upgrade-returned open 1"], "asked for earlier");
         assert_eq!(office.count("upgrades where command = 2 and outcome = 'healthy'").await, 1, "counted");
         owned.tell(said(4, UpgradeOutcome::Healthy)).await;
-        assert_eq!(office.alert_lines().await, ["upgrade-refused closed 1"], "asked for later");
+        assert_eq!(office.alert_lines().await, ["upgrade-returned closed 1"], "asked for later");
         office.close().await;
     }
 }

@@ -158,6 +158,7 @@ fn an_upgrade_that_came_to_nothing_is_an_alert() {
     let refused = upgrade(UpgradeOutcome::Refused { reason: reason() });
     assert_eq!(id_for(&refused), Some("upgrade-refused"));
     assert_eq!(returned.fingerprint(), upgrade(UpgradeOutcome::Healthy).fingerprint());
+    assert_ne!(refused.fingerprint(), returned.fingerprint(), "nothing that goes well ends it");
     for nothing_failed in [UpgradeOutcome::NotAllowed, UpgradeOutcome::Withdrawn] {
         assert_eq!(id_for(&upgrade(nothing_failed)), None);
     }

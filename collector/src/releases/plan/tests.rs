@@ -136,6 +136,9 @@ fn settings_that_forbid_upgrades_stop_nothing_and_hide_nothing() {
     assert!(!must_stop(&rollout(10, RolloutState::Wide), &members));
     members.extend(failed(3, 30));
     assert!(must_stop(&rollout(10, RolloutState::Wide), &members), "a tenth of those that tried");
+    for size in [1, 2] {
+        assert!(must_stop(&rollout(100, RolloutState::Wide), &failed(size, size)), "the whole group failed");
+    }
 }
 
 #[test]
