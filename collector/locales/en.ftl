@@ -430,7 +430,7 @@ fault-go-back = Use your browser's back button: what you entered is still there.
 
 releases = Releases
 releases-title = Releases of the agent
-releases-text = A new version goes to a share of the endpoints first, and to the others when you widen it. An endpoint on which it is not well returns to the version before by itself.
+releases-text = A new version goes to a share of the endpoints first, and to the others when you widen it. An endpoint on which it does not work returns to the version before by itself.
 keys-online-title = Keys not in safety
 keys-online = { $files } should not be on this machine: whoever breaks in here could use them to run any program on every endpoint. Move them to a medium that is kept in a safe.
 rollouts = Roll-outs
@@ -457,7 +457,7 @@ upgrade-not-allowed = Not allowed there
 upgrade-withdrawn = Withdrawn
 asked = asked
 widen = Widen to the whole group
-widen-hint = When the canaries are well.
+widen-hint = Widen only when the canaries are healthy.
 stop-reason = Why it is stopped (required)
 stop-rollout = Stop the roll-out
 count-without-release = { $n ->
