@@ -191,10 +191,17 @@ mod tests {
         let reason = "none of 3 attempts showed it healthy; the last: it ended with exit status: 1";
         assert_eq!(
             sentence(Language::Vi, reason),
-            "cả 3 lần thử đều không hoạt động ổn định; lần cuối: chương trình kết thúc với exit status: 1"
+            "cả 3 lần thử đều không hoạt động ổn định; lần cuối: chương trình kết thúc với mã lỗi 1"
         );
         assert_eq!(sentence(Language::En, reason), reason);
         assert_eq!(sentence(Language::Vi, "not found, not read"), "not found, not read");
+        let reason = "the program cannot be written down: /var/lib/a.part cannot be written: No space left on device (os \
+                      error 28); check the folder's owner, the free space, and that the disk is not read-only";
+        assert_eq!(
+            sentence(Language::Vi, reason),
+            "không ghi được chương trình xuống đĩa: không ghi được /var/lib/a.part: ổ đĩa đã đầy; hãy kiểm tra chủ sở hữu \
+             thư mục, dung lượng trống và ổ đĩa có bị đặt chỉ đọc không"
+        );
     }
 
     #[test]
