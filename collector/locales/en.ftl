@@ -459,6 +459,9 @@ asked = asked
 widen = Widen to the whole group
 widen-hint = Widen only when the canaries are healthy.
 stop-reason = Why it is stopped (required)
+stopped-canary-failed = Canaries did not take the new version or did not run with it
+stopped-too-many-failed = Too many endpoints did not take the new version or did not run with it
+stopped-superseded = Roll-out { $rollout } took its place
 stop-rollout = Stop the roll-out
 count-without-release = { $n ->
     [one] { $n } endpoint of the group has no release for its system.

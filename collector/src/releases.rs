@@ -7,6 +7,7 @@
 pub mod claims;
 pub mod intake;
 pub mod plan;
+pub mod reason;
 pub mod rollout;
 pub mod watch;
 
@@ -23,6 +24,7 @@ use wardwatch_wire::release::{MAX_PROGRAM_BYTES, Release, SealedRelease, open_re
 
 use self::intake::OtherVersion;
 use self::plan::Tally;
+use self::reason::RolloutStop;
 use self::rollout::{Refused, Rollout, RolloutState};
 use crate::authority::Authority;
 use crate::store::blobs::BlobDir;
@@ -146,10 +148,9 @@ impl Releases {
         let mut changes = vec![Change::RolloutBegun { rollout: id, version, unit, kind, canary_percent }];
         let mut touched = vec![id];
         for older in older.into_iter().filter(|older| rollout.replaces(older)) {
-            // The record is in the language of the offices.
-            let reason = format!("Được thay bằng đợt nâng cấp {id} lên phiên bản {version}");
+            let reason = RolloutStop::Superseded { rollout: id, version };
             touched.push(older.id);
-            changes.push(stop(&mut tx, older.id, &reason, now).await?);
+            changes.push(stop(&mut tx, older.id, &reason.to_string(), now).await?);
         }
         self.commit(tx, actor, changes, &touched, now).await?;
         Ok(id)

@@ -17,6 +17,7 @@ use wardwatch_wire::release::{MAX_PROGRAM_BYTES, Release};
 use super::{Api, ApiError};
 use crate::clock;
 use crate::releases::intake::Added;
+use crate::releases::reason::RolloutStop;
 use crate::releases::{Plan, Progress, ReleaseError};
 use crate::store::releases;
 use crate::web::times::rfc3339;
@@ -96,7 +97,7 @@ fn progress(Progress { rollout, tally }: &Progress) -> Value {
         "kind": rollout.kind,
         "canary_percent": rollout.canary_percent,
         "state": rollout.state.as_str(),
-        "reason": rollout.reason,
+        "reason": rollout.reason.as_deref().map(|reason| RolloutStop::parse(reason).english()),
         "begun": rfc3339(rollout.begun),
         "changed": rfc3339(rollout.changed),
         "endpoints": tally.members,

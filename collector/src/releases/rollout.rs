@@ -44,7 +44,7 @@ pub struct Rollout {
     pub kind: Option<EndpointKind>,
     pub canary_percent: u8,
     pub state: RolloutState,
-    /// Why it was stopped.
+    /// Why it was stopped, as [`super::reason::RolloutStop`] reads it.
     pub reason: Option<String>,
     pub begun: UnixMillis,
     pub changed: UnixMillis,

@@ -16,6 +16,7 @@ use wardwatch_wire::release::{Release, SealedRelease};
 
 use super::claims::Claims;
 use super::plan::{self, Ask};
+use super::reason::RolloutStop;
 use super::rollout::{Rollout, RolloutState};
 use super::{ReleaseError, Releases};
 use crate::stopping::until;
@@ -30,9 +31,6 @@ const EVERY: Duration = Duration::from_secs(30);
 const GATHER: Duration = Duration::from_secs(1);
 /// Endpoints that are asked in one transaction.
 const AT_ONCE: usize = 200;
-/// The record is in the language of the offices.
-const CANARY_FAILED: &str = "Thiết bị thử nghiệm không nhận hoặc không chạy được phiên bản mới";
-const TOO_MANY_FAILED: &str = "Quá nhiều thiết bị không nhận hoặc không chạy được phiên bản mới";
 
 /// Looks at all roll-outs again and again until the collector stops.
 pub async fn watch(desk: Releases, stopped: watch::Receiver<bool>) {
@@ -115,9 +113,9 @@ impl Watcher {
         drop(db);
         if plan::must_stop(&rollout, &members) {
             let wide = rollout.state == RolloutState::Wide;
-            let reason = if wide { TOO_MANY_FAILED } else { CANARY_FAILED };
+            let reason = if wide { RolloutStop::TooManyFailed } else { RolloutStop::CanaryFailed };
             tracing::warn!(rollout = rollout.id, version = %rollout.version, "the roll-out stops itself");
-            match self.desk.stop(&Actor::Collector, rollout.id, reason, now).await {
+            match self.desk.stop(&Actor::Collector, rollout.id, &reason.to_string(), now).await {
                 // A person was quicker.
                 Ok(()) | Err(ReleaseError::NoSuchRollout(_)) => rollout.state = RolloutState::Stopped,
                 Err(error) => return Err(error),

@@ -127,7 +127,7 @@ fn change(language: Language, change: &Change) -> (String, String) {
             (language.with("log-rollout-widened", "rollout", rollout), none())
         }
         Change::RolloutStopped { rollout, reason } => {
-            (language.with("log-rollout-stopped", "rollout", rollout), reason.clone())
+            (language.with("log-rollout-stopped", "rollout", rollout), words::rollout_stop(language, reason))
         }
     }
 }

@@ -78,6 +78,10 @@ impl ReleasesPage {
         !one.rollout.is_live()
     }
 
+    fn stopped_because(&self, reason: &str) -> String {
+        words::rollout_stop(self.page.language, reason)
+    }
+
     /// Unit and kind, as far as the group is bounded by them.
     fn group(&self, one: &Progress) -> String {
         let unit = one.rollout.unit.as_ref().map(|id| {

@@ -12,6 +12,7 @@ use wardwatch_wire::downlink::ActionKind;
 use super::catalogue;
 use super::language::{Key, Words as _};
 use super::rows::alerts::AlertState;
+use crate::releases::reason::RolloutStop;
 use crate::releases::rollout::{Outcome, RolloutState};
 use crate::store::endpoints::State;
 use crate::store::reports::Link;
@@ -68,6 +69,18 @@ pub(super) const fn rollout(state: RolloutState) -> (Key, &'static str) {
         RolloutState::Canary => (Key("rollout-canary"), "warn"),
         RolloutState::Wide => (Key("rollout-wide"), "good"),
         RolloutState::Stopped => (Key("rollout-stopped"), "quiet"),
+    }
+}
+
+/// Why a roll-out was stopped.
+pub(super) fn rollout_stop(language: Language, reason: &str) -> String {
+    match RolloutStop::parse(reason) {
+        RolloutStop::CanaryFailed => language.text("stopped-canary-failed").into_owned(),
+        RolloutStop::TooManyFailed => language.text("stopped-too-many-failed").into_owned(),
+        RolloutStop::Superseded { rollout, version } => {
+            language.with("stopped-superseded", "rollout", format!("{rollout} ({version})"))
+        }
+        RolloutStop::Said(words) => words,
     }
 }
 

@@ -49,8 +49,7 @@ async fn an_administrator_widens_and_stops_with_plain_forms() {
         let id = rolling_out(&site).await;
         let mut lan = site.signed_in("lan", Role::Admin).await;
         let shown = lan.page("/releases").await;
-        for text in ["1.2.0", "x86_64-unknown-linux-musl", "Chỉ thiết bị thí điểm", "Mở rộng"]
-        {
+        for text in ["1.2.0", "x86_64-unknown-linux-musl", "Chỉ thiết bị thí điểm", "Mở rộng"] {
             assert!(shown.contains(text), "{text}");
         }
 
