@@ -467,6 +467,10 @@ count-without-release = { $n ->
     [one] { $n } endpoint of the group has no release for its system.
    *[other] { $n } endpoints of the group have no release for their system.
 }
+count-unknown-target = { $n ->
+    [one] { $n } endpoint of the group has not said yet what it runs on.
+   *[other] { $n } endpoints of the group have not said yet what they run on.
+}
 log-release-added = Release { $version } of the agent added
 log-release-signed-anew = Release { $version } of the agent signed anew
 log-rollout-begun = Roll-out of version { $version } begun

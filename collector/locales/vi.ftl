@@ -435,6 +435,7 @@ stopped-too-many-failed = Quá nhiều thiết bị không nhận hoặc không 
 stopped-superseded = Được thay bằng đợt nâng cấp { $rollout }
 stop-rollout = Dừng đợt nâng cấp
 count-without-release = { $n } thiết bị trong nhóm chưa có bản phát hành dành cho nền tảng của mình.
+count-unknown-target = { $n } thiết bị trong nhóm chưa báo về nền tảng của mình.
 log-release-added = Thêm bản phát hành { $version } của tác tử
 log-release-signed-anew = Ký lại bản phát hành { $version } của tác tử
 log-rollout-begun = Bắt đầu đợt nâng cấp lên phiên bản { $version }

@@ -61,6 +61,16 @@ pub struct Plan {
 pub struct Progress {
     pub rollout: Rollout,
     pub tally: Tally,
+    /// Endpoints that never said what they run on. The tally counts them as without a release.
+    pub unknown: usize,
+}
+
+impl Progress {
+    /// Endpoints of the group that said what they run on, and that no release of the version is for.
+    #[must_use]
+    pub const fn without(&self) -> usize {
+        self.tally.without.saturating_sub(self.unknown)
+    }
 }
 
 /// What was asked for did not happen.
@@ -251,7 +261,8 @@ async fn stands(db: &mut AnyConnection, rollout: Rollout) -> Result<Progress, sq
     let held = releases::of_version(db, rollout.version).await?;
     let known: Vec<Release> = held.into_iter().map(|held| held.release).collect();
     let members = rollouts::members(db, &rollout).await?;
-    Ok(Progress { tally: plan::tally(&rollout, &known, &members), rollout })
+    let unknown = members.iter().filter(|member| member.target.is_none()).count();
+    Ok(Progress { tally: plan::tally(&rollout, &known, &members), rollout, unknown })
 }
 
 async fn stop(

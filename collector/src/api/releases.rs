@@ -89,7 +89,8 @@ pub(super) async fn rollouts(State(api): State<Api>) -> Result<Json<Value>, ApiE
     Ok(Json(json!({ "rows": rows })))
 }
 
-fn progress(Progress { rollout, tally }: &Progress) -> Value {
+fn progress(progress: &Progress) -> Value {
+    let Progress { rollout, tally, unknown } = progress;
     json!({
         "id": rollout.id,
         "version": rollout.version,
@@ -107,7 +108,8 @@ fn progress(Progress { rollout, tally }: &Progress) -> Value {
         "returned": tally.returned,
         "refused": tally.refused,
         "not_allowed": tally.not_allowed,
-        "without_release": tally.without,
+        "without_release": progress.without(),
+        "unknown_target": unknown,
     })
 }
 

@@ -98,6 +98,10 @@ impl ReleasesPage {
     }
 
     fn without(&self, one: &Progress) -> i64 {
-        i64::try_from(one.tally.without).unwrap_or(i64::MAX)
+        i64::try_from(one.without()).unwrap_or(i64::MAX)
+    }
+
+    fn unknown(&self, one: &Progress) -> i64 {
+        i64::try_from(one.unknown).unwrap_or(i64::MAX)
     }
 }
