@@ -170,7 +170,14 @@ impl Releases {
                 let body =
                     json!({ "version": version, "unit": unit, "kind": kind, "canary_percent": canary });
                 let client = Client::connect(connection)?;
-                client.show(&client.post("/rollouts", &body).await?)
+                let begun = client.post("/rollouts", &body).await?;
+                if is_empty(&begun) {
+                    writeln!(
+                        std::io::stderr(),
+                        "no endpoint is in this group now; those that enrol later will be asked"
+                    )?;
+                }
+                client.show(&begun)
             }
             Self::Widen { id, connection } => {
                 let client = Client::connect(connection)?;
@@ -183,6 +190,11 @@ impl Releases {
             }
         }
     }
+}
+
+/// Whether the group of a roll-out has no endpoint at all.
+fn is_empty(rollout: &Value) -> bool {
+    ["endpoints", "without_release", "unknown_target"].iter().all(|count| rollout[*count] == 0)
 }
 
 impl Sign {
