@@ -82,8 +82,10 @@ pub enum ReleaseError {
     )]
     NoReleaseKey,
     #[error(
-        "the release is not believed: {0}; copy it again if it was cut off, or sign the program with the release key \
-         of this collector"
+        "the release is not believed: {error}; {asked}copy it again if it was cut off, or sign the program with the \
+         release key of this collector",
+        error = .0,
+        asked = suspicion(.0)
     )]
     Untrusted(OpenError),
     #[error("the program is not the one that the release names; give the file that was signed")]
@@ -115,6 +117,16 @@ pub enum ReleaseError {
     Io(#[from] io::Error),
     #[error("the database failed")]
     Store(#[from] sqlx::Error),
+}
+
+/// What a refused signature most likely comes from.
+const fn suspicion(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Signature => {
+            "was another key than this collector's release.key given to `releases sign`? If not, "
+        }
+        _ => "",
+    }
 }
 
 impl Releases {
@@ -284,4 +296,15 @@ async fn advance(
     let rollout = rollouts::find(db, id).await?.ok_or(ReleaseError::NoSuchRollout(id))?;
     let rollout = step(rollout).map_err(|_| ReleaseError::NoSuchRollout(id))?;
     Ok(rollouts::keep_state(db, &rollout).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_of_another_key_is_refused_with_a_question_for_the_key() {
+        insta::assert_snapshot!(ReleaseError::Untrusted(OpenError::Signature), @"the release is not believed: the signature is not of this key, or for another agent, kind or direction; was another key than this collector's release.key given to `releases sign`? If not, copy it again if it was cut off, or sign the program with the release key of this collector");
+        insta::assert_snapshot!(ReleaseError::Untrusted(OpenError::Malformed("eof".into())), @"the release is not believed: not a COSE_Sign1 message: eof; copy it again if it was cut off, or sign the program with the release key of this collector");
+    }
 }
