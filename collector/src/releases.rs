@@ -61,6 +61,8 @@ pub struct Plan {
 pub struct Progress {
     pub rollout: Rollout,
     pub tally: Tally,
+    /// Of its canaries alone.
+    pub canaries: Tally,
     /// Endpoints that never said what they run on. The tally counts them as without a release.
     pub unknown: usize,
 }
@@ -70,6 +72,12 @@ impl Progress {
     #[must_use]
     pub const fn without(&self) -> usize {
         self.tally.without.saturating_sub(self.unknown)
+    }
+
+    /// Whether nothing speaks against widening: there are canaries, and all of them run the version.
+    #[must_use]
+    pub const fn canaries_are_healthy(&self) -> bool {
+        self.canaries.members > 0 && self.canaries.healthy == self.canaries.members
     }
 }
 
@@ -274,7 +282,15 @@ async fn stands(db: &mut AnyConnection, rollout: Rollout) -> Result<Progress, sq
     let known: Vec<Release> = held.into_iter().map(|held| held.release).collect();
     let members = rollouts::members(db, &rollout).await?;
     let unknown = members.iter().filter(|member| member.target.is_none()).count();
-    Ok(Progress { tally: plan::tally(&rollout, &known, &members), rollout, unknown })
+    let fitting = plan::fitting(&rollout, &known, &members).into_iter();
+    let canaries = fitting.filter(|one| one.is_reached(RolloutState::Canary));
+    let canaries: Vec<_> = canaries.map(|one| one.member.clone()).collect();
+    Ok(Progress {
+        tally: plan::tally(&rollout, &known, &members),
+        canaries: plan::tally(&rollout, &known, &canaries),
+        rollout,
+        unknown,
+    })
 }
 
 async fn stop(

@@ -130,7 +130,7 @@ pub fn router(web: Web) -> Router {
         .route("/endpoints/{id}/command", post(endpoints::act::command))
         .route("/endpoints/{id}/remove", get(endpoints::act::ask_remove).post(endpoints::act::remove))
         .route("/releases", get(releases::list))
-        .route("/releases/{id}/widen", post(releases::widen))
+        .route("/releases/{id}/widen", get(releases::ask_widen).post(releases::widen))
         .route("/releases/{id}/stop", post(releases::stop))
         .route("/live", get(live::stream))
         .fallback(error::no_such_page)

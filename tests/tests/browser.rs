@@ -195,6 +195,8 @@ async fn upgrade(visit: &Visit, site: &Site, agent: &Agent) -> Result<()> {
     .with_context(|| agent.log_text())?;
     browser.shows(&format!("#rollout-{first} dd .good"), "1").await?;
     visit.picture("releases-canary").await?;
+    browser.follow(&format!("a.button[href='/releases/{first}/widen']")).await?;
+    visit.picture("releases-widen").await?;
     browser.follow(&format!("form[action='/releases/{first}/widen'] button")).await?;
     assert_eq!(release::rollout(site, first).await?["state"], "wide");
     visit.picture("releases-wide").await?;

@@ -90,7 +90,7 @@ pub(super) async fn rollouts(State(api): State<Api>) -> Result<Json<Value>, ApiE
 }
 
 fn progress(progress: &Progress) -> Value {
-    let Progress { rollout, tally, unknown } = progress;
+    let Progress { rollout, tally, unknown, .. } = progress;
     json!({
         "id": rollout.id,
         "version": rollout.version,

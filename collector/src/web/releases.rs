@@ -47,6 +47,31 @@ pub(super) async fn list(State(web): State<Web>, page: Page) -> Result<Response,
     })
 }
 
+#[derive(Template)]
+#[template(path = "widen_rollout.html")]
+struct WidenPage {
+    page: Page,
+    one: Progress,
+    group: String,
+}
+
+/// What was upgraded stays so, so it is asked on a page of its own.
+pub(super) async fn ask_widen(
+    State(web): State<Web>,
+    page: Page,
+    At(id): At<u64>,
+) -> Result<Response, Fault> {
+    if !page.is_admin() {
+        return Err(Fault::Forbidden);
+    }
+    let one = web.releases.progress_of(id).await?;
+    if one.rollout.state != RolloutState::Canary {
+        return Err(Fault::NothingToDo);
+    }
+    let group = group(&page, &units::all(web.db()).await?, &one);
+    page::show(&WidenPage { page: page.of(Section::Releases), one, group })
+}
+
 pub(super) async fn widen(
     State(web): State<Web>,
     At(id): At<u64>,
@@ -63,6 +88,17 @@ pub(super) async fn stop(
 ) -> Result<Redirect, Fault> {
     web.releases.stop(&form.administrator()?, id, form.fields.trimmed("reason"), web.now()).await?;
     Ok(Redirect::to(&format!("/releases#rollout-{id}")))
+}
+
+/// Unit and kind, as far as the group is bounded by them.
+fn group(page: &Page, units: &[Unit], one: &Progress) -> String {
+    let unit = one.rollout.unit.as_ref().map(|id| {
+        let named = units.iter().find(|unit| unit.id == *id);
+        named.map_or_else(|| id.to_string(), |unit| unit.name.get(page.language).to_owned())
+    });
+    let unit = unit.unwrap_or_else(|| page.t("every-unit").into_owned());
+    let kind = one.rollout.kind.map(words::kind).unwrap_or(Key("every-kind"));
+    format!("{unit} · {}", page.k(kind))
 }
 
 impl ReleasesPage {
@@ -82,15 +118,8 @@ impl ReleasesPage {
         words::rollout_stop(self.page.language, reason)
     }
 
-    /// Unit and kind, as far as the group is bounded by them.
     fn group(&self, one: &Progress) -> String {
-        let unit = one.rollout.unit.as_ref().map(|id| {
-            let named = self.units.iter().find(|unit| unit.id == *id);
-            named.map_or_else(|| id.to_string(), |unit| unit.name.get(self.page.language).to_owned())
-        });
-        let unit = unit.unwrap_or_else(|| self.page.t("every-unit").into_owned());
-        let kind = one.rollout.kind.map(words::kind).unwrap_or(Key("every-kind"));
-        format!("{unit} · {}", self.page.k(kind))
+        group(&self.page, &self.units, one)
     }
 
     fn bytes(&self, held: &Held) -> String {

@@ -2,6 +2,7 @@
 
 use reqwest::StatusCode;
 use wardwatch_collector::authority::Authority;
+use wardwatch_collector::releases::reason::RolloutStop;
 use wardwatch_collector::releases::{Plan, Releases};
 use wardwatch_collector::store::blobs::BlobDir;
 use wardwatch_collector::store::releases::{self, Held};
@@ -14,15 +15,19 @@ use wardwatch_wire::release::{Release, seal_release};
 use crate::record;
 use crate::site::{Site, target};
 
-/// Version 1.2.0 on its way to the canaries of all endpoints.
-async fn rolling_out(site: &Site) -> u64 {
+fn desk(site: &Site) -> Releases {
     let dir = tempfile::tempdir().unwrap();
-    let desk = Releases {
+    Releases {
         store: site.fleet.store.clone(),
         workflow: site.fleet.workflow.clone(),
         authority: site.fleet.authority.clone(),
         blobs: BlobDir::open(dir.path()).unwrap(),
-    };
+    }
+}
+
+/// Version 1.2.0 on its way to the canaries of all endpoints.
+async fn rolling_out(site: &Site) -> u64 {
+    let desk = desk(site);
     let version = "1.2.0".parse().unwrap();
     let release = Release {
         version,
@@ -53,7 +58,16 @@ async fn an_administrator_widens_and_stops_with_plain_forms() {
             assert!(shown.contains(text), "{text}");
         }
 
-        let widened = lan.submit("/releases", &format!("/releases/{id}/widen"), &[]).await;
+        let widen = format!("/releases/{id}/widen");
+        assert!(
+            shown.contains(&format!(r#"class="button secondary" href="{widen}""#)),
+            "no canary is healthy"
+        );
+        assert!(shown.contains("1 thiết bị trong nhóm chưa báo về nền tảng"), "{shown}");
+        assert!(!shown.contains("chưa có bản phát hành dành cho"), "{shown}");
+        let asked = lan.page(&widen).await;
+        assert!(asked.contains("0 / 0") && asked.contains("Chưa phải mọi thiết bị thí điểm"), "{asked}");
+        let widened = lan.submit(&widen, &widen, &[]).await;
         assert_eq!(target(&widened), format!("/releases#rollout-{id}"));
         assert!(lan.page("/releases").await.contains("Toàn nhóm</span>"));
 
@@ -69,6 +83,20 @@ async fn an_administrator_widens_and_stops_with_plain_forms() {
 }
 
 #[tokio::test]
+async fn the_collectors_own_reason_to_stop_is_said_in_the_readers_language() {
+    let database = Database::sqlite();
+    let site = Site::open(&database.url).await;
+    let id = rolling_out(&site).await;
+    let reason = RolloutStop::CanaryFailed.to_string();
+    desk(&site).stop(&Actor::Collector, id, &reason, site.now()).await.unwrap();
+    let mut lan = site.signed_in("lan", Role::Admin).await;
+    for path in ["/releases", "/log"] {
+        let shown = lan.page(path).await;
+        assert!(shown.contains("Thiết bị thí điểm không nhận") && !shown.contains(&reason), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn staff_see_how_far_it_has_come_and_decide_nothing() {
     let database = Database::sqlite();
     let site = Site::open(&database.url).await;
@@ -76,6 +104,7 @@ async fn staff_see_how_far_it_has_come_and_decide_nothing() {
     let id = rolling_out(&site).await;
     let mut minh = site.signed_in("minh", Role::Staff).await;
     assert!(!minh.page("/releases").await.contains("Mở rộng cho"));
+    assert_eq!(minh.get(&format!("/releases/{id}/widen")).await.status(), StatusCode::FORBIDDEN);
     for act in ["widen", "stop"] {
         let answer = minh.submit("/", &format!("/releases/{id}/{act}"), &[("reason", "x")]).await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN);
