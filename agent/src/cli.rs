@@ -198,11 +198,15 @@ fn run_uninstall(args: UninstallArgs) -> Result<ExitCode> {
 fn run_status(args: &StatusArgs) -> Result<ExitCode> {
     let state = StateDir::new(args.state.resolve()?.state_dir);
     let status = status::load(&state.status())?;
-    let running = state.is_locked()?;
-    let service = service::standing();
+    let around = status::Around {
+        running: state.is_locked()?,
+        service: service::standing(),
+        upgrade: upgrade::on_its_way(&state),
+        full: status::full(state.path()),
+    };
     match args.output {
-        Form::Table => print(&status::table(&status, running, &service))?,
-        Form::Json => print(&(status::json(&status, running, &service)? + "\n"))?,
+        Form::Table => print(&status::table(&status, &around))?,
+        Form::Json => print(&(status::json(&status, &around)? + "\n"))?,
     }
     Ok(ExitCode::SUCCESS)
 }

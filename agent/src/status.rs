@@ -23,6 +23,8 @@ use crate::state::{StateError, read_bounded, write_private};
 const BETWEEN_WRITES: Duration = Duration::from_secs(2);
 /// Between two writes for a newer witness alone: the log of a city grows all day long.
 const BETWEEN_WITNESSES: Duration = Duration::from_secs(3600);
+/// With less the databases do not grow any more.
+const MIN_FREE_BYTES: u64 = 64 * 1024;
 
 /// All that is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -176,10 +178,36 @@ fn closed(path: &Path, error: StateError) -> Error {
     }
 }
 
-/// The status as a table for a person; `running` says whether an agent holds the state folder, `service` how
-/// the service stands.
+/// What is seen from outside the agent, when somebody asks.
+#[derive(Debug, Clone, Serialize)]
+pub struct Around {
+    /// Whether an agent holds the state folder.
+    pub running: bool,
+    /// How the service stands.
+    pub service: String,
+    /// Which other version is on its way, and how far it is.
+    pub upgrade: Option<String>,
+    /// Why what the agent wrote may be old.
+    pub full: Option<String>,
+}
+
+/// Says so where nothing more can be written: then the agent cannot say it itself.
 #[must_use]
-pub fn table(status: &Status, running: bool, service: &str) -> String {
+pub fn full(folder: &Path) -> Option<String> {
+    let free = platform::free_bytes(folder).ok()?;
+    (free < MIN_FREE_BYTES).then(|| {
+        format!(
+            "the disk of {} has {free} bytes free: nothing more is written down, and what stands here may be old; free \
+             some space",
+            folder.display()
+        )
+    })
+}
+
+/// The status as a table for a person.
+#[must_use]
+pub fn table(status: &Status, around: &Around) -> String {
+    let running = around.running;
     let mut lines = vec![
         (
             "agent",
@@ -195,7 +223,8 @@ pub fn table(status: &Status, running: bool, service: &str) -> String {
                 status.unit.as_ref().zip(status.kind).map(|(unit, kind)| format!("{unit}, {kind}")),
             ),
         ),
-        ("service", service.to_owned()),
+        ("as of", rfc3339::or_dash(status.written)),
+        ("service", around.service.clone()),
         ("version", status.version.clone()),
         ("link", if running { status.link.clone() } else { format!("none; last: {}", status.link) }),
         ("proved time", rfc3339::or_dash(status.proved_time)),
@@ -210,6 +239,7 @@ pub fn table(status: &Status, running: bool, service: &str) -> String {
             ),
         ),
     ];
+    lines.extend(around.upgrade.iter().map(|upgrade| ("upgrade", upgrade.clone())));
     for part in &status.coverage {
         let watch = match &part.watch {
             Watch::Live => "watched".to_owned(),
@@ -234,7 +264,7 @@ pub fn table(status: &Status, running: bool, service: &str) -> String {
     if let Some(witness) = status.witness {
         lines.push(("witness", format!("{} entries, head {}", witness.length, witness.head)));
     }
-    lines.extend(status.problem.iter().map(|problem| ("problem", problem.clone())));
+    lines.extend(status.problem.iter().chain(&around.full).map(|problem| ("problem", problem.clone())));
     lines.iter().fold(String::new(), |mut table, (name, value)| {
         // Writing to a string cannot fail.
         let _ = writeln!(table, "{name:<12} {value}");
@@ -250,15 +280,15 @@ fn or_not_enrolled(known: Option<impl std::fmt::Display>) -> String {
 ///
 /// # Errors
 /// It cannot be encoded.
-pub fn json(status: &Status, running: bool, service: &str) -> Result<String> {
+pub fn json(status: &Status, around: &Around) -> Result<String> {
     #[derive(Serialize)]
     struct Shown<'a> {
-        running: bool,
-        service: &'a str,
+        #[serde(flatten)]
+        around: &'a Around,
         #[serde(flatten)]
         status: &'a Status,
     }
-    Ok(serde_json::to_string_pretty(&Shown { running, service, status })?)
+    Ok(serde_json::to_string_pretty(&Shown { around, status })?)
 }
 
 /// An empty status of an agent that has just begun.

@@ -11,10 +11,14 @@ pub mod folder;
 pub mod judge;
 pub mod slots;
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 
 use wardwatch_policies::release::{Target, Version};
+
+use crate::state::StateDir;
+use folder::Folder;
 
 /// Set by the installed program for one that it hands over to: where the installed one lies.
 pub const INSTALLED: &str = "WARDWATCH_INSTALLED";
@@ -49,6 +53,20 @@ impl Program {
 #[must_use]
 pub fn is_beside() -> bool {
     std::env::var_os(INSTALLED).is_some() && std::env::var_os(BESIDE).is_some()
+}
+
+/// Which other version is on its way here and how far it is, for a person who asks.
+#[must_use]
+pub fn on_its_way(state: &StateDir) -> Option<String> {
+    let folder = Folder::of(state);
+    let slots = folder.load().ok()?;
+    if let Some(trial) = &slots.trial {
+        let attempts = trial.attempts_left;
+        return Some(format!("{} is tried; attempts left after this one: {attempts}", trial.program.version));
+    }
+    let release = slots.order.as_ref()?.release.claimed()?;
+    let have = fs::metadata(folder.part(slots.free())).map_or(0, |part| part.len());
+    Some(format!("{} is fetched: {have} of {} bytes", release.version, release.size))
 }
 
 /// What this program is built for.

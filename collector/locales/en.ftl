@@ -452,6 +452,7 @@ upgrade = Upgrade
 upgrade-waiting = Waiting
 upgrade-healthy = Healthy
 upgrade-returned = Returned
+upgrade-failed-on = Did not take the version or returned from it, newest first
 upgrade-refused = Refused
 upgrade-not-allowed = Not allowed there
 upgrade-withdrawn = Withdrawn

@@ -423,6 +423,7 @@ upgrade = Nâng cấp
 upgrade-waiting = Đang chờ
 upgrade-healthy = Ổn định
 upgrade-returned = Đã quay về phiên bản trước
+upgrade-failed-on = Thiết bị không nhận được phiên bản này hoặc đã quay về phiên bản trước, mới nhất trước
 upgrade-refused = Đã từ chối
 upgrade-not-allowed = Thiết bị không cho phép
 upgrade-withdrawn = Đã rút lại

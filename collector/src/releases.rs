@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use sqlx::AnyConnection;
 use wardwatch_incidents::change::{Actor, Change};
-use wardwatch_policies::ids::{EndpointKind, UnitId};
+use wardwatch_policies::ids::{AgentId, EndpointKind, UnitId};
 use wardwatch_policies::release::{Target, Unfit, Version};
 use wardwatch_policies::time::UnixMillis;
 use wardwatch_wire::envelope::OpenError;
@@ -56,6 +56,8 @@ pub struct Plan {
     pub canary_percent: u8,
 }
 
+const FAILED_SHOWN: u32 = 20;
+
 /// A roll-out and how it stands.
 #[derive(Debug, Clone)]
 pub struct Progress {
@@ -65,6 +67,8 @@ pub struct Progress {
     pub canaries: Tally,
     /// Endpoints that never said what they run on. The tally counts them as without a release.
     pub unknown: usize,
+    /// The last endpoints that did not take the version or returned from it, with their host names.
+    pub failed: Vec<(AgentId, String)>,
 }
 
 impl Progress {
@@ -288,6 +292,7 @@ async fn stands(db: &mut AnyConnection, rollout: Rollout) -> Result<Progress, sq
     Ok(Progress {
         tally: plan::tally(&rollout, &known, &members),
         canaries: plan::tally(&rollout, &known, &canaries),
+        failed: rollouts::failed(db, rollout.id, FAILED_SHOWN).await?,
         rollout,
         unknown,
     })

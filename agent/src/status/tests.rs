@@ -16,6 +16,14 @@ fn whoever_forgot_to_become_the_superuser_is_told_so() {
 fn an_agent_that_was_stopped_while_it_scanned_scans_no_more() {
     let mut status = not_enrolled("none".into(), "1.2.3".parse().unwrap());
     status.scan.running = true;
-    assert!(table(&status, true, "").contains("one is running"));
-    assert!(!table(&status, false, "").contains("one is running"));
+    let around = |running| Around {
+        running,
+        service: String::new(),
+        upgrade: Some("0.2.0 is tried".into()),
+        full: None,
+    };
+    assert!(table(&status, &around(true)).contains("one is running"));
+    assert!(!table(&status, &around(false)).contains("one is running"));
+    assert!(table(&status, &around(true)).contains("upgrade      0.2.0 is tried"));
+    assert!(json(&status, &around(true)).unwrap().contains("\"upgrade\": \"0.2.0 is tried\""));
 }

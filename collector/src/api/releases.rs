@@ -107,6 +107,7 @@ fn progress(progress: &Progress) -> Value {
         "healthy": tally.healthy,
         "returned": tally.returned,
         "refused": tally.refused,
+        "failed": progress.failed.iter().map(|(endpoint, _)| endpoint).collect::<Vec<_>>(),
         "not_allowed": tally.not_allowed,
         "without_release": progress.without(),
         "unknown_target": unknown,

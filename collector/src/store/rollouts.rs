@@ -113,6 +113,32 @@ pub async fn members(db: &mut AnyConnection, rollout: &Rollout) -> Result<Vec<Me
         .collect()
 }
 
+/// Endpoints that did not take the version of a roll-out or returned from it, by id with their host names; the newest
+/// `most`.
+///
+/// # Errors
+/// As [`all`].
+pub async fn failed(
+    db: &mut AnyConnection,
+    rollout: u64,
+    most: u32,
+) -> Result<Vec<(AgentId, String)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select e.id, e.hostname from upgrades u join endpoints e on e.id = u.endpoint \
+         where u.rollout = $1 and u.outcome in ('returned', 'refused') order by u.told desc, e.id limit $2",
+    )
+    .bind(rollout.cast_signed())
+    .bind(i64::from(most))
+    .fetch_all(db)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let endpoint = row.try_get::<String, _>(0)?.parse().map_err(|_| Corrupt("endpoints.id"))?;
+            Ok((endpoint, row.try_get(1)?))
+        })
+        .collect()
+}
+
 /// Notes that a roll-out asked an endpoint.
 ///
 /// # Errors

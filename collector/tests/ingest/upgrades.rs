@@ -170,6 +170,8 @@ async fn a_failed_canary_stops_the_roll_out_and_a_later_release_that_is_well_clo
         assert_eq!(office.alert_lines().await, ["upgrade-returned open 1"]);
         desk.look().await;
         assert_eq!(desk.progress(first).await, ("stopped", [0, 0, 1, 0]));
+        let failed = desk.releases.progress_of(first).await.unwrap().failed;
+        assert_eq!(failed.iter().map(|(endpoint, _)| endpoint.as_str()).collect::<Vec<_>>(), ["pc-1"]);
         desk.look().await;
         assert_eq!(office.count("commands where action = 'upgrade'").await, 1, "nobody more is asked");
 

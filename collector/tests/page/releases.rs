@@ -58,6 +58,15 @@ async fn an_administrator_widens_and_stops_with_plain_forms() {
             assert!(shown.contains(text), "{text}");
         }
 
+        assert!(!shown.contains("đã quay về phiên bản trước"), "none has failed");
+        let failed = "insert into upgrades (rollout, endpoint, version, command, canary, asked, outcome, told) \
+                      values (1, 'pc-1', '1.2.0', 1, 1, 0, 'returned', 1)";
+        let mut tx = site.fleet.store.write().await.unwrap();
+        sqlx::query(failed).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let failed = lan.page("/releases").await;
+        assert!(failed.contains(r#"<a href="/endpoints/pc-1">Máy 01 (pc-1)</a>"#), "{failed}");
+
         let widen = format!("/releases/{id}/widen");
         assert!(
             shown.contains(&format!(r#"class="button secondary" href="{widen}""#)),

@@ -75,6 +75,7 @@ impl Alerts {
                     ("ID", "/id"),
                     ("SEVERITY", "/severity"),
                     ("STATE", "/state"),
+                    ("ENDPOINT", "/endpoint"),
                     ("HOST", "/hostname"),
                     ("RULE", "/rule"),
                     ("WHAT", "/subject"),
@@ -109,6 +110,6 @@ impl Alerts {
 /// What the newest finding is about, in one field: a path, a check, or nothing where the rule says it all.
 fn name_subject(alert: &mut Value) {
     let finding = &alert["finding"];
-    let subject = ["path", "check", "root"].iter().find_map(|field| finding[field].as_str());
+    let subject = ["path", "check", "root", "version"].iter().find_map(|field| finding[field].as_str());
     alert["subject"] = json!(subject);
 }
