@@ -147,9 +147,13 @@ async fn an_ordinary_user_is_shown_what_cannot_be_read_and_why() -> Result<()> {
     let unknown = checks.iter().filter(|check| check["verdict"] == "unknown");
     println!("{} checks, unknown: {:?}", checks.len(), unknown.map(|c| &c["reason"]).collect::<Vec<_>>());
 
-    let shown = eventually("the inventory is complete", PATIENCE, async || {
+    let shown = eventually("the inventory is complete, and what it covers is told", PATIENCE, async || {
         let shown = endpoint(&site).await?;
-        Ok(shown.filter(|shown| shown["inventory_complete"] == json!(true) && !shown["host"].is_null()))
+        Ok(shown.filter(|shown| {
+            shown["inventory_complete"] == json!(true)
+                && !shown["host"].is_null()
+                && shown["coverage"].as_array().is_some_and(|parts| !parts.is_empty())
+        }))
     })
     .await?;
     let limits = shown["host"]["limits"].to_string();
