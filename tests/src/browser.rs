@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::program::{Program, eventually};
 use crate::site::free_addresses;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+// After many pages the browser has waited for most of a minute before it sent a form.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The key under which the protocol hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
