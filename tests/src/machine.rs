@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::program::{Program, eventually};
+use crate::program::{self, Program, eventually};
 use crate::site::PATIENCE;
 
 /// A system that runs. Killed when dropped.
@@ -130,7 +130,7 @@ pub fn make_busybox_system(root: &Path) -> Result<()> {
         fs::create_dir_all(root.join(folder))?;
     }
     symlink("../run", root.join("var/run"))?;
-    fs::copy("/bin/busybox", root.join("bin/busybox")).context("install busybox-static")?;
+    program::copy(Path::new("/bin/busybox"), &root.join("bin/busybox")).context("install busybox-static")?;
     let applets = Command::new(root.join("bin/busybox")).arg("--list").output()?;
     for applet in String::from_utf8(applets.stdout)?.lines().filter(|name| *name != "busybox") {
         symlink("/bin/busybox", root.join("bin").join(applet))?;

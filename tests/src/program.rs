@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The path of a program of this workspace.
 ///
@@ -44,6 +44,18 @@ pub fn cross(target: &str, name: &str) -> String {
 pub fn built(path: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test");
     test.ancestors().nth(3).expect("a target folder").join("cross").join(path)
+}
+
+/// Copies a program that is to be run from there.
+///
+/// # Errors
+/// It is not there, or the place cannot be written.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    // Another process writes it: what a thread forks here meanwhile would hold it open, and "text file busy" is what
+    // the next start of it would get.
+    let copied = Command::new("cp").arg(from).arg(to).output().context("cp cannot be started")?;
+    ensure!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr).trim());
+    Ok(())
 }
 
 /// Runs a program to its end and returns what it printed.

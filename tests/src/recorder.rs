@@ -135,7 +135,6 @@ impl Recorder {
 }
 
 fn install(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to)
-        .with_context(|| format!("{} is not there; `tests/run` installs it", from.display()))?;
-    Ok(())
+    program::copy(from, to)
+        .with_context(|| format!("{} is not there; `tests/run` installs it", from.display()))
 }

@@ -23,8 +23,7 @@ const BROUGHT: &str = "root/wardwatch-agent";
 
 fn bring_agent(root: &Path) -> Result<()> {
     let built = program::cross(TARGET, "wardwatch-agent");
-    fs::copy(&built, root.join(BROUGHT)).with_context(|| format!("{built} cannot be copied"))?;
-    Ok(())
+    program::copy(Path::new(&built), &root.join(BROUGHT))
 }
 
 async fn put_string(machine: &Machine, site: &Site) -> Result<PathBuf> {

@@ -22,7 +22,7 @@ async fn installed(site: &Site, name: &str) -> Result<Agent> {
     let folder = site.folder().join(format!("{name}.installed"));
     std::fs::create_dir(&folder)?;
     let own = folder.join(AGENT);
-    std::fs::copy(program::path(AGENT), &own)?;
+    program::copy(&program::path(AGENT), &own)?;
     agent.binary = own.to_str().context("a path")?.to_owned();
     agent.set("UPGRADE_KIB_PER_SECOND", "1000000");
     agent.set("UPGRADE_TRIAL_SECONDS", TRIAL_SECONDS);
