@@ -14,8 +14,7 @@ use serde_json::{Value, json};
 use crate::program::{Program, eventually};
 use crate::site::free_addresses;
 
-// After many pages the browser has waited for most of a minute before it sent a form.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The key under which the protocol hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -59,6 +58,7 @@ impl Browser {
         ];
         let wish = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
+            "timeouts": {"pageLoad": PATIENCE.as_secs() * 1000},
             "goog:chromeOptions": {"args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});

@@ -8,7 +8,7 @@ use serde_json::json;
 use wardwatch_tests::browser::Browser;
 use wardwatch_tests::program::eventually;
 use wardwatch_tests::release;
-use wardwatch_tests::site::{Agent, Site, write_executable};
+use wardwatch_tests::site::{Agent, PATIENCE, Site, write_executable};
 
 const SIZES: [(&str, u32, u32); 2] = [("desk", 1366, 768), ("telephone", 390, 844)];
 /// The page is Vietnamese first, so pictures end with it.
@@ -137,6 +137,7 @@ async fn a_person_leads_an_incident_from_the_live_alert_to_its_end() -> Result<(
     browser.shows("#list", "payroll").await?;
     ensure!(browser.script("return window.sameDocument === true").await? == json!(true), "it was reloaded");
     visit.picture("alerts").await?;
+    hidden_page_catches_up(&visit, &agent).await?;
 
     let alerts = site.rows("/alerts?state=open").await?;
     let alert = alerts.iter().find(|alert| alert["finding"]["path"] == json!(program)).context("no alert")?;
@@ -176,6 +177,29 @@ async fn a_person_leads_an_incident_from_the_live_alert_to_its_end() -> Result<(
         visit.go("/nowhere").await?;
         visit.picture_in(language, "nowhere").await?;
     }
+    Ok(())
+}
+
+/// A page that is not seen holds no connection; when it is seen again, it shows what changed meanwhile.
+async fn hidden_page_catches_up(visit: &Visit, agent: &Agent) -> Result<()> {
+    let browser = &visit.browser;
+    let turn = async |hidden: bool| {
+        let property =
+            format!("Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});");
+        browser.script(&format!("{property} document.dispatchEvent(new Event('visibilitychange'))")).await
+    };
+    turn(true).await?;
+    write_executable(&agent.watched.join("meanwhile"), "came while nobody looked")?;
+    let told = "return (await (await fetch('/alerts')).text()).includes('meanwhile')";
+    eventually("the alert is there", PATIENCE, async || {
+        Ok((browser.script(told).await? == json!(true)).then_some(()))
+    })
+    .await?;
+    ensure!(!browser.text("#list").await?.contains("meanwhile"), "a hidden page is kept up to date");
+    turn(false).await?;
+    browser.shows("#list", "meanwhile").await?;
+    let complaints = browser.complaints().await?;
+    ensure!(complaints.is_empty(), "{complaints:?}");
     Ok(())
 }
 

@@ -6,11 +6,12 @@ use axum::response::IntoResponse;
 use super::address::At;
 use super::error::Fault;
 
-const ASSETS: [(&str, &str, &str); 6] = [
+const ASSETS: [(&str, &str, &str); 7] = [
     ("style.css", "text/css; charset=utf-8", include_str!("../../assets/style.css")),
     ("icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
     ("htmx.min.js", "text/javascript; charset=utf-8", include_str!("../../assets/htmx.min.js")),
     ("htmx-sse.min.js", "text/javascript; charset=utf-8", include_str!("../../assets/htmx-sse.min.js")),
+    ("live.js", "text/javascript; charset=utf-8", include_str!("../../assets/live.js")),
     ("htmx.LICENSE.txt", "text/plain; charset=utf-8", include_str!("../../assets/htmx.LICENSE.txt")),
     ("htmx-sse.LICENSE.txt", "text/plain; charset=utf-8", include_str!("../../assets/htmx-sse.LICENSE.txt")),
 ];
